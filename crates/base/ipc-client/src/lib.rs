@@ -1,0 +1,1 @@
+//! An IPC client for components, CLI, tests and benchmarks.

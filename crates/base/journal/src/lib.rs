@@ -1,0 +1,1 @@
+//! Append-only checksummed segments behind a small file-system trait.

@@ -1,0 +1,1 @@
+//! TLS set-up, HTTP client and server glue, MQTT driver for both roles.

@@ -1,0 +1,1 @@
+//! The only unsafe code: credentials of a peer, process groups, users, mallopt, pidfd.

@@ -1,0 +1,1 @@
+//! Spawn with token, tracker, span; shutdown.

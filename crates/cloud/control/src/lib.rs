@@ -1,0 +1,1 @@
+//! Iot, identity, greengrass, jobs, shadows: one module each, each owning its tables.

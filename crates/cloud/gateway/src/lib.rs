@@ -1,0 +1,1 @@
+//! MQTT and mutual TLS.

@@ -1,0 +1,1 @@
+//! Pool, transaction, outbox, migrations. No queries.

@@ -1,0 +1,1 @@
+//! Provided components behind one registry.

@@ -1,0 +1,1 @@
+//! Socket, authentication, authorization, operation handlers.

@@ -1,0 +1,1 @@
+//! Device document, statuses, error codes, configuration merge and reset, planning.

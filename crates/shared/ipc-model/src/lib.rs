@@ -1,0 +1,1 @@
+//! All Greengrass IPC operations and shapes, one file per service area.

@@ -1,0 +1,1 @@
+//! Packets, topic trie, session and broker state, sans-IO.

@@ -1,0 +1,1 @@
+//! IAM, IoT and accessControl documents, wildcards, variables, topic filters.

@@ -1,0 +1,1 @@
+//! Parse, validate, select a manifest, interpolate.

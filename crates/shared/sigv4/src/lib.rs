@@ -1,0 +1,1 @@
+//! Sign and verify Signature Version 4, header and presigned.
