@@ -1,0 +1,1 @@
+//! The MQTT driver for both roles.
