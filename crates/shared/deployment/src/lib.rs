@@ -10,6 +10,14 @@
 //! - A document that is read and written again means the same to a device.
 //! - A plan is a value: what it says is what the deployer does, and nothing else.
 //!
-//! Read first: [`tree::StampedTree`].
+//! Read first: [`DeploymentDocument`], [`DeploymentSpec`], [`tree::StampedTree`],
+//! [`DeploymentFailure`].
 
+pub mod document;
+pub mod error;
+mod status;
 pub mod tree;
+
+pub use document::{DeploymentDocument, DeploymentSpec, LocalRequest};
+pub use error::{DeploymentErrorCode, DeploymentErrorType, DeploymentFailure};
+pub use status::{DeploymentOutcome, DeploymentSource, DeploymentStatus, DetailedStatus};
