@@ -13,6 +13,7 @@
 //! Read first: [`DeploymentDocument`], [`DeploymentSpec`], [`tree::StampedTree`],
 //! [`DeploymentFailure`].
 
+pub mod configuration;
 pub mod document;
 pub mod error;
 mod status;

@@ -324,6 +324,17 @@ impl StampedTree {
         }
     }
 
+    /// Removes keys that begin with `_`, at every level of maps.
+    pub fn remove_private_keys(&mut self) {
+        self.children
+            .retain(|key, _| !key.spelling().starts_with('_'));
+        for node in self.children.values_mut() {
+            if let Node::Map(map) = node {
+                map.remove_private_keys();
+            }
+        }
+    }
+
     fn get_mut(&mut self, path: &[String]) -> Option<&mut Node> {
         let (first, rest) = path.split_first()?;
         let node = self.children.get_mut(&Key::new(first))?;
