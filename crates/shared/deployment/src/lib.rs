@@ -16,9 +16,11 @@
 pub mod configuration;
 pub mod document;
 pub mod error;
+pub mod plan;
 mod status;
 pub mod tree;
 
 pub use document::{DeploymentDocument, DeploymentSpec, LocalRequest};
 pub use error::{DeploymentErrorCode, DeploymentErrorType, DeploymentFailure};
+pub use plan::Plan;
 pub use status::{DeploymentOutcome, DeploymentSource, DeploymentStatus, DetailedStatus};
