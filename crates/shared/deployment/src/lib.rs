@@ -16,6 +16,7 @@
 pub mod configuration;
 pub mod document;
 pub mod error;
+pub mod groups;
 pub mod plan;
 mod status;
 pub mod tree;
