@@ -37,4 +37,5 @@ pub use format::{Format, LARGEST_BYTES};
 pub use model::{ComponentType, Dependency, DependencyType, Manifest, Recipe};
 pub use number::java_number;
 pub use select::SelectedManifest;
+pub use yaml::yaml_value;
 pub use yaml_write::to_yaml;

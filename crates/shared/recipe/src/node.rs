@@ -23,6 +23,8 @@ pub(crate) enum Data {
     },
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
+    /// An object that cannot be read: a fault for those who need what is in it.
+    Faulty(Box<RecipeError>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +61,7 @@ impl Node {
                 Scalar::Number(_) | Scalar::NoNumber => "a number",
             },
             Data::List(_) => "a list",
-            Data::Map(_) => "an object",
+            Data::Map(_) | Data::Faulty(_) => "an object",
         }
     }
 
@@ -95,6 +97,7 @@ impl Node {
                 }
                 Value::Object(map)
             }
+            Data::Faulty(error) => return Err((**error).clone()),
         })
     }
 }

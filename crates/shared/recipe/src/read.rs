@@ -71,6 +71,7 @@ impl<'a> At<'a> {
                     .iter()
                     .map(|(key, node)| (key.as_str(), self.child(key, node))),
             )),
+            Data::Faulty(error) => Err((**error).clone()),
             _ => Err(self.wrong_type("an object")),
         }
     }
@@ -141,10 +142,12 @@ impl<'a> At<'a> {
     fn lifecycle(&self) -> Result<Map<String, Value>> {
         match &self.node.data {
             Data::Null => Ok(Map::new()),
-            Data::Map(_) => match without_nulls(self.node.value(&self.pointer)?) {
-                Value::Object(map) => Ok(map),
-                _ => Ok(Map::new()),
-            },
+            Data::Map(_) | Data::Faulty(_) => {
+                match without_nulls(self.node.value(&self.pointer)?) {
+                    Value::Object(map) => Ok(map),
+                    _ => Ok(Map::new()),
+                }
+            }
             _ => Err(self.wrong_type("an object")),
         }
     }

@@ -44,7 +44,10 @@ fn plain(text: &str, line: u32) -> Option<Node> {
     }
     boolean(text, line)
         .or_else(|| integer(text, line))
-        .or_else(|| fraction(text, line))
+        .or_else(|| {
+            let is_fraction = text.contains(['.', 'e', 'E']);
+            is_fraction.then(|| fraction(text, line)).flatten()
+        })
 }
 
 fn scalar(text: &str, scalar: Scalar, line: u32) -> Node {

@@ -34,6 +34,15 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, RecipeError> {
     ))
 }
 
+/// The JSON value of any YAML text (a configuration file), by the rules that hold for recipes;
+/// `null` where it holds nothing.
+pub fn yaml_value(text: &str) -> Result<serde_json::Value, RecipeError> {
+    match parse(text)? {
+        Some(node) => node.value(""),
+        None => Ok(serde_json::Value::Null),
+    }
+}
+
 enum Fault {
     Scan(ScanError),
     Recipe(RecipeError),
@@ -105,6 +114,8 @@ enum Open {
         entries: Vec<(String, Node)>,
         index: KeyIndex,
         key: Option<String>,
+        /// A key that is no text, which no recipe may have.
+        fault: Option<Box<RecipeError>>,
     },
 }
 
@@ -147,7 +158,7 @@ impl Builder<'_> {
                 }
                 let tag = tag.as_deref().and_then(tag_name);
                 let written = Written {
-                    text: &text,
+                    text: self.without_added_end(&text, style, span),
                     is_plain: style == ScalarStyle::Plain,
                     tag,
                 };
@@ -170,6 +181,7 @@ impl Builder<'_> {
                     entries: Vec::new(),
                     index: KeyIndex::new(),
                     key: None,
+                    fault: None,
                 };
                 self.start(open, line)?;
                 Ok(None)
@@ -177,6 +189,21 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => Ok(self.end()),
             _ => Ok(None),
         }
+    }
+
+    /// A block text whose last line the document ends without a line break has none either; the
+    /// parser adds one.
+    fn without_added_end<'t>(&self, text: &'t str, style: ScalarStyle, span: Span) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !is_block || self.text.ends_with(['\n', '\r']) || span.end.index() < self.length() {
+            return text;
+        }
+        text.strip_suffix('\n').unwrap_or(text)
+    }
+
+    /// The characters of the whole text.
+    fn length(&self) -> usize {
+        self.passed + self.text[self.at..].chars().count()
     }
 
     fn wants_key(&self) -> bool {
@@ -190,9 +217,17 @@ impl Builder<'_> {
     }
 
     fn start(&mut self, open: Open, line: u32) -> Result<(), RecipeError> {
-        if self.wants_key() {
+        if let Some((
+            Open::Map {
+                key: None, fault, ..
+            },
+            _,
+        )) = self.open.last_mut()
+        {
             let problem = "is no YAML that a recipe may have: a key is a list or a map";
-            return Err(RecipeError::new(Category::Syntax, "", line, problem));
+            let error = RecipeError::new(Category::Syntax, "", line, problem)
+                .help("put placeholders such as {{name}} into quotes, or replace them");
+            fault.get_or_insert(Box::new(error));
         }
         if self.open.len() >= DEEPEST {
             let problem = format!("is nested deeper than {DEEPEST} levels");
@@ -206,8 +241,15 @@ impl Builder<'_> {
         let (open, line) = self.open.pop()?;
         let data = match open {
             Open::List(items) => Data::List(items),
+            Open::Map {
+                fault: Some(error), ..
+            } => Data::Faulty(error),
             Open::Map { entries, .. } => Data::Map(entries),
         };
+        if self.wants_key() {
+            self.key(String::new());
+            return None;
+        }
         self.node(Node { data, line })
     }
 
@@ -221,6 +263,7 @@ impl Builder<'_> {
                     entries,
                     index,
                     key,
+                    ..
                 },
                 _,
             )) => {
