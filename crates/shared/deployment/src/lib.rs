@@ -19,6 +19,7 @@ pub mod error;
 pub mod groups;
 pub mod plan;
 mod status;
+pub mod target;
 pub mod tree;
 
 pub use document::{DeploymentDocument, DeploymentSpec, LocalRequest};
