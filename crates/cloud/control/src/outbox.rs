@@ -1,0 +1,154 @@
+//! Messages to devices: written in the transaction that decided them, published after its commit,
+//! published again after a crash.
+//!
+//! A row is removed only when the broker has taken the message, so a device may get a message
+//! twice and never misses one. Rows go out in the order in which they were written; when one
+//! cannot be published, those behind it wait with it.
+
+use crate::Control;
+use crate::fault::Outcome;
+use crate::ports::Publication;
+use crate::scope::Scope;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use sward_store::{OutboxRow, Tx};
+use sward_task::CancellationToken;
+
+const KIND: &str = "publish";
+const BATCH: u32 = 256;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Row {
+    account: sward_model::AccountId,
+    region: sward_model::Region,
+    topic: String,
+    payload: String,
+}
+
+/// Adds a message at QoS 1 to the transaction.
+pub(crate) async fn publish(
+    tx: &mut Tx,
+    scope: &Scope,
+    topic: String,
+    payload: &serde_json::Value,
+) -> Outcome<()> {
+    let row = Row {
+        account: scope.account.clone(),
+        region: scope.region.clone(),
+        topic,
+        payload: payload.to_string(),
+    };
+    let text = serde_json::to_string(&row).expect("texts serialise");
+    tx.outbox(KIND, &text).await?;
+    Ok(())
+}
+
+/// Publishes until `stop`.
+pub(crate) async fn run(control: Control, stop: CancellationToken) {
+    let mut signal = control.store().outbox_signal();
+    let mut wait = FIRST_WAIT;
+    loop {
+        signal.mark_unchanged();
+        match drain(&control).await {
+            Drained::All => {
+                wait = FIRST_WAIT;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    changed = signal.changed() => if changed.is_err() { return },
+                }
+            }
+            Drained::Blocked => {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                }
+            }
+        }
+    }
+}
+
+enum Drained {
+    All,
+    Blocked,
+}
+
+/// Publishes all rows that wait; for tests and for [`run`].
+async fn drain(control: &Control) -> Drained {
+    loop {
+        let rows = match pending(control).await {
+            Ok(rows) => rows,
+            Err(fault) => {
+                tracing::warn!(error = %fault.report, "cannot read the outbox");
+                return Drained::Blocked;
+            }
+        };
+        if rows.is_empty() {
+            return Drained::All;
+        }
+        let (sent, blocked) = send(control, rows).await;
+        if let Err(fault) = forget(control, &sent).await {
+            tracing::warn!(error = %fault.report, "cannot clear the outbox");
+            return Drained::Blocked;
+        }
+        if blocked {
+            return Drained::Blocked;
+        }
+    }
+}
+
+/// Publishes what waits and reports whether the outbox is empty now.
+pub(crate) async fn flush(control: &Control) -> bool {
+    matches!(drain(control).await, Drained::All)
+}
+
+async fn pending(control: &Control) -> Outcome<Vec<OutboxRow>> {
+    let mut tx = control.read().await?;
+    let rows = tx.outbox_pending(BATCH).await?;
+    Ok(rows.into_iter().filter(|row| row.kind == KIND).collect())
+}
+
+async fn send(control: &Control, rows: Vec<OutboxRow>) -> (Vec<i64>, bool) {
+    let mut sent = Vec::new();
+    for row in rows {
+        let message: Row = match serde_json::from_str(&row.payload) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(id = row.id, %error, "an outbox row cannot be read and is dropped");
+                sent.push(row.id);
+                continue;
+            }
+        };
+        let publication = Publication {
+            account: message.account,
+            region: message.region,
+            topic: message.topic,
+            payload: Bytes::from(message.payload),
+            qos: 1,
+            retain: false,
+        };
+        let topic = publication.topic.clone();
+        match control.ports().publisher.publish(publication).await {
+            Ok(()) => sent.push(row.id),
+            Err(error) => {
+                tracing::warn!(%topic, %error, "cannot publish yet");
+                return (sent, true);
+            }
+        }
+    }
+    (sent, false)
+}
+
+async fn forget(control: &Control, sent: &[i64]) -> Outcome<()> {
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let mut tx = control.write().await?;
+    for id in sent {
+        tx.outbox_done(*id).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
