@@ -132,6 +132,33 @@ impl JournalHandle {
             .map_err(|_| JournalError::Stopped)?
     }
 
+    /// All records as they are now, queued ones included; for history.
+    pub async fn records(&self) -> Result<Vec<Record>, JournalError> {
+        let shared = self.shared.clone();
+        self.shared
+            .storage
+            .run(move || {
+                shared.flush();
+                shared.lock_journal().records()
+            })
+            .await
+            .map_err(|_| JournalError::Stopped)?
+    }
+
+    /// Replaces the whole content by what `rewrite` makes of it, durably. Appends made meanwhile
+    /// follow it.
+    pub async fn rewrite<F>(&self, rewrite: F) -> Result<(), JournalError>
+    where
+        F: FnOnce(Vec<Record>) -> Vec<Vec<u8>> + Send + 'static,
+    {
+        let shared = self.shared.clone();
+        self.shared
+            .storage
+            .run(move || shared.rewrite(rewrite))
+            .await
+            .map_err(|_| JournalError::Stopped)?
+    }
+
     /// Drops whole segments before a sequence.
     pub async fn trim(&self, before: Sequence) -> Result<(), JournalError> {
         let shared = self.shared.clone();
@@ -210,6 +237,23 @@ impl Shared {
             tracing::error!(%error, "journal sync failed");
             self.lock_queue().failed.get_or_insert(error);
         }
+    }
+
+    fn rewrite(
+        self: &Arc<Self>,
+        rewrite: impl FnOnce(Vec<Record>) -> Vec<Vec<u8>>,
+    ) -> Result<(), JournalError> {
+        self.flush();
+        let mut journal = self.lock_journal();
+        if let Some(failed) = self.lock_queue().failed.clone() {
+            return Err(failed);
+        }
+        let records = rewrite(journal.records()?);
+        journal.compact(records.iter().map(Vec::as_slice))?;
+        let mut queue = self.lock_queue();
+        queue.bytes = journal.size_bytes();
+        queue.next = journal.next_sequence().advance(queue.pending.len());
+        Ok(())
     }
 
     fn compact(&self, records: impl FnOnce() -> Vec<Vec<u8>>) -> Result<(), JournalError> {

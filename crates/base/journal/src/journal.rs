@@ -117,6 +117,20 @@ impl Journal {
         self.next
     }
 
+    /// All records as the files hold them now, read again; for rewriting and for history.
+    pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+        let mut records = Vec::new();
+        for segment in &self.segments {
+            let bytes = self
+                .fs
+                .read(&segment.path)
+                .map_err(JournalError::io("read", &segment.path))?;
+            let content = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            format::decode_records(self.generation, segment.first, content, &mut records);
+        }
+        Ok(records)
+    }
+
     /// Bytes of all segments.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

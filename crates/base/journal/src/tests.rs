@@ -403,6 +403,28 @@ mod handle {
     }
 
     #[tokio::test]
+    async fn a_rewrite_sees_everything_and_is_followed_by_what_comes_later() {
+        let fs = MemoryFileSystem::new(14);
+        let (handle, _) = open_handle(&fs).await;
+        for n in 0..40_u8 {
+            handle.append(vec![n; 20]);
+        }
+        assert_eq!(handle.records().await.expect("readable").len(), 40);
+        handle
+            .rewrite(|records| {
+                assert_eq!(records.len(), 40);
+                vec![records[39].payload.clone()]
+            })
+            .await
+            .expect("rewritten");
+        handle.append(b"later".to_vec());
+        handle.sync().await.expect("a sync");
+        let (_, records) = open_handle(&fs.after_power_cut()).await;
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0].payload, [39; 20]);
+    }
+
+    #[tokio::test]
     async fn an_append_that_nobody_waits_for_is_durable_soon() {
         let fs = MemoryFileSystem::new(13);
         let storage = Storage::start().expect("a thread");
