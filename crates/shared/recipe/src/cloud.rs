@@ -1,7 +1,7 @@
 //! What a registry refuses beyond what a device cannot read (cloud.md §1.3).
 
 use crate::artifact::Scheme;
-use crate::error::{LoadError, RecipeError};
+use crate::error::{self, RecipeError};
 use crate::format::Format;
 use crate::model::Recipe;
 use crate::platform::{self, BadPattern};
@@ -16,9 +16,9 @@ pub const LARGEST_CLOUD_BYTES: usize = 16 * 1024;
 
 /// Why a registry refuses a recipe: for a `ValidationException` that names the field.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{pointer} {problem}")]
+#[error("{} {problem}", error::place(pointer))]
 pub struct CloudFault {
-    /// JSON pointer of the key at fault; `/` is the recipe itself.
+    /// JSON pointer of the key at fault; `""` is the recipe itself.
     pub pointer: String,
     /// What is wrong there, as a fragment.
     pub problem: String,
@@ -53,14 +53,9 @@ impl CloudFault {
 
 impl From<RecipeError> for CloudFault {
     fn from(error: RecipeError) -> Self {
-        let pointer = if error.pointer.is_empty() {
-            "/".to_owned()
-        } else {
-            error.pointer.clone()
-        };
         CloudFault {
-            pointer,
             problem: format!("{} (line {})", error.problem, error.line),
+            pointer: error.pointer,
             hint: error.hint,
         }
     }
@@ -74,10 +69,7 @@ impl Diagnose for CloudFault {
         "recipe-refused"
     }
     fn place(&self) -> Option<Place> {
-        Some(Place::Pointer {
-            document: "recipe".to_owned(),
-            pointer: self.pointer.clone(),
-        })
+        Some(error::place(&self.pointer))
     }
     fn hint(&self) -> Option<Cow<'static, str>> {
         self.hint.map(Cow::Borrowed)
@@ -96,7 +88,7 @@ impl Recipe {
                 "has {} bytes, {LARGEST_CLOUD_BYTES} are allowed",
                 bytes.len()
             );
-            return Err(vec![CloudFault::new("/", problem)]);
+            return Err(vec![CloudFault::new("", problem)]);
         }
         let format = Format::detect(bytes);
         let recipe = Recipe::parse(bytes, format).map_err(|error| vec![error.into()])?;
@@ -176,15 +168,5 @@ impl Recipe {
                 );
             }
         }
-    }
-}
-
-impl From<LoadError> for CloudFault {
-    fn from(error: LoadError) -> Self {
-        let pointer = match error.place() {
-            Some(Place::Pointer { pointer, .. }) => pointer,
-            _ => "/".to_owned(),
-        };
-        CloudFault::new(pointer, error.to_string())
     }
 }

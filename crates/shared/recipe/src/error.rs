@@ -105,12 +105,16 @@ impl RecipeError {
     }
 
     fn text(&self) -> String {
-        let subject = if self.pointer.is_empty() {
-            "the recipe"
-        } else {
-            &self.pointer
-        };
-        format!("{subject} {} (line {})", self.problem, self.line)
+        let place = place(&self.pointer);
+        format!("{place} {} (line {})", self.problem, self.line)
+    }
+}
+
+/// A key of the recipe, spelled in messages as the place is, so that reports name it once.
+pub(crate) fn place(pointer: &str) -> Place {
+    Place::Pointer {
+        document: "recipe".to_owned(),
+        pointer: pointer.to_owned(),
     }
 }
 
@@ -137,11 +141,7 @@ impl Diagnose for RecipeError {
         }
     }
     fn place(&self) -> Option<Place> {
-        // Key and line stand in the message already.
-        Some(Place::Pointer {
-            document: "recipe".to_owned(),
-            pointer: self.pointer.clone(),
-        })
+        Some(place(&self.pointer))
     }
     fn hint(&self) -> Option<Cow<'static, str>> {
         self.hint.map(Cow::Borrowed)
@@ -190,9 +190,6 @@ impl Diagnose for LoadError {
                 ..
             } => format!("/Manifests/{manifest}/Platform/{attribute}"),
         };
-        Some(Place::Pointer {
-            document: "recipe".to_owned(),
-            pointer,
-        })
+        Some(place(&pointer))
     }
 }

@@ -17,13 +17,17 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a text: JSON where the first character that is no blank is a brace.
+    /// The format of a text: JSON where it begins with a brace, unless it can only be read as
+    /// YAML (which has braces too).
     #[must_use]
     pub fn detect(bytes: &[u8]) -> Self {
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        match bytes.trim_ascii_start().first() {
-            Some(b'{') => Format::Json,
-            _ => Format::Yaml,
+        let begins = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        if begins.trim_ascii_start().first() != Some(&b'{') {
+            return Format::Yaml;
+        }
+        match (Format::Json.read(bytes), Format::Yaml.read(bytes)) {
+            (Err(_), Ok(_)) => Format::Yaml,
+            _ => Format::Json,
         }
     }
 

@@ -7,7 +7,6 @@
 
 use crate::number::java_number;
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 use sward_diagnosis::{Diagnose, Kind};
 use thiserror::Error;
 
@@ -293,7 +292,7 @@ fn write_json(out: &mut String, value: &Value, ignores_case: bool) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(boolean) => {
-            let _ = write!(out, "{boolean}");
+            out.push_str(&format!("{boolean}"));
         }
         Value::Number(number) => out.push_str(&java_number(number)),
         Value::String(text) => write_text(out, text),
@@ -346,7 +345,7 @@ fn write_text(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             control if control < ' ' => {
-                let _ = write!(out, "\\u{:04X}", u32::from(control));
+                out.push_str(&format!("\\u{:04X}", u32::from(control)));
             }
             other => out.push(other),
         }

@@ -2,7 +2,6 @@
 
 use crate::scalar;
 use serde_json::Value;
-use std::fmt::Write as _;
 
 /// Keys longer than this cannot stand before a colon.
 const LONGEST_SIMPLE_KEY: usize = 500;
@@ -92,10 +91,10 @@ fn leaf(out: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(boolean) => {
-            let _ = write!(out, "{boolean}");
+            out.push_str(&format!("{boolean}"));
         }
         Value::Number(number) => {
-            let _ = write!(out, "{number}");
+            out.push_str(&format!("{number}"));
         }
         Value::String(text) if is_block(text) => block(out, text, depth),
         Value::String(text) if is_plain(text) && scalar::is_text(text) => out.push_str(text),
@@ -152,7 +151,7 @@ fn quoted(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             other if is_printable(other) => out.push(other),
             other => {
-                let _ = write!(out, "\\u{:04X}", u32::from(other));
+                out.push_str(&format!("\\u{:04X}", u32::from(other)));
             }
         }
     }

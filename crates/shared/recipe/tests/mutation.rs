@@ -159,9 +159,13 @@ fn mutated_recipes_are_read_or_refused() {
                 read += 1;
                 check_round_trip(&recipe, &bytes);
                 for (_, device) in &devices {
-                    let _ = recipe.select(device).is_ok();
+                    if let Ok(Some(selected)) = recipe.select(device) {
+                        assert!(selected.index < recipe.manifests.len());
+                    }
                 }
-                let _ = recipe.validate_for_cloud().len();
+                for fault in recipe.validate_for_cloud() {
+                    assert!(!fault.field().is_empty() && !fault.to_string().is_empty());
+                }
             }
         }
     }

@@ -204,11 +204,11 @@ proptest! {
     #[test]
     fn what_is_read_is_read_again_the_same(text in near_requirement(), version in "[0-3]\\.[0-3]\\.[0-3](-[a-c1-3]{1,2})?") {
         let version: ComponentVersion = version.parse().expect("a version");
-        if let Ok(requirement) = text.parse::<VersionRequirement>() {
-            if let Ok(again) = requirement.as_str().parse::<VersionRequirement>() {
-                prop_assert_eq!(&again, &requirement);
-                prop_assert_eq!(again.is_satisfied_by(&version), requirement.is_satisfied_by(&version));
-            }
+        if let Ok(requirement) = text.parse::<VersionRequirement>()
+            && let Ok(again) = requirement.as_str().parse::<VersionRequirement>()
+        {
+            prop_assert_eq!(&again, &requirement);
+            prop_assert_eq!(again.is_satisfied_by(&version), requirement.is_satisfied_by(&version));
         }
     }
 
