@@ -14,4 +14,7 @@
 //!
 //! Read first: [`configuration::Configuration`], [`supervisor::Supervisor`].
 
+pub mod artifacts;
+pub mod component_store;
 pub mod configuration;
+pub mod deployer;

@@ -1,0 +1,3 @@
+//! Deployments on the device.
+
+pub mod ports;
