@@ -26,10 +26,10 @@
 //! [`client::Client`].
 
 pub mod broker;
-// pub mod client;
+pub mod client;
 pub mod codec;
 pub mod packet;
-// pub mod server;
+pub mod server;
 pub mod topic;
 mod violation;
 
