@@ -36,6 +36,9 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, RecipeError> {
 
 /// The JSON value of any YAML text (a configuration file), by the rules that hold for recipes;
 /// `null` where it holds nothing.
+///
+/// # Errors
+/// Where the text is no YAML, or holds a number that JSON has not.
 pub fn yaml_value(text: &str) -> Result<serde_json::Value, RecipeError> {
     match parse(text)? {
         Some(node) => node.value(""),

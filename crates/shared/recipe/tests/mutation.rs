@@ -5,6 +5,7 @@ mod support;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{Random, file, fuzz_iterations, golden, recipe_devices};
+use sward_recipe::interpolate::{Service, World};
 use sward_recipe::{Format, Recipe, to_yaml};
 
 const PLAIN: &str = "\
@@ -161,6 +162,7 @@ fn mutated_recipes_are_read_or_refused() {
                 for (_, device) in &devices {
                     if let Ok(Some(selected)) = recipe.select(device) {
                         assert!(selected.index < recipe.manifests.len());
+                        interpolate(&recipe, Value::Object(selected.lifecycle));
                     }
                 }
                 for fault in recipe.validate_for_cloud() {
@@ -173,6 +175,24 @@ fn mutated_recipes_are_read_or_refused() {
         read > refused / 50 && refused > read / 50,
         "{read} {refused}"
     );
+}
+
+fn interpolate(recipe: &Recipe, lifecycle: Value) {
+    let own = Service {
+        name: recipe.name.as_str(),
+        version: recipe.version.as_str(),
+        configuration: recipe.default_configuration.as_ref(),
+    };
+    let world = World {
+        root: "/greengrass/v2",
+        thing_name: "T",
+        component: own,
+        dependencies: vec![own],
+        interpolates_configuration: true,
+    };
+    if let Ok(done) = world.lifecycle(&lifecycle) {
+        assert_eq!(done.is_object(), lifecycle.is_object());
+    }
 }
 
 fn check_round_trip(recipe: &Recipe, bytes: &[u8]) {
