@@ -1,0 +1,596 @@
+//! The server over a real socket, with our client and with raw frames.
+
+#[path = "../examples/memory_nucleus/ports.rs"]
+mod ports;
+
+use ports::MemoryNucleus;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use sward_event_stream::{ClientHandshake, Decoded, Limits, Message, MessageType, decode};
+use sward_ipc_client::{Client, ClientError};
+use sward_ipc_model::*;
+use sward_ipc_server::{
+    AccessPolicies, Identity, IpcServer, ServerOptions, SocketPath, TokenRegistry,
+};
+use sward_task::Tasks;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+const A: &str = "com.example.A";
+const B: &str = "com.example.B";
+
+struct World {
+    _root: tempfile::TempDir,
+    socket: SocketPath,
+    tokens: TokenRegistry,
+    policies: AccessPolicies,
+    server: IpcServer,
+    tasks: Tasks,
+}
+
+fn allow_all() -> Value {
+    json!({
+        "greeting": "hello", "nested": {"port": 1, "ratio": 1.0},
+        "accessControl": {
+            "aws.greengrass.ipc.pubsub": {"p": {"operations": ["*"], "resources": ["*"]}},
+            "aws.greengrass.ipc.mqttproxy": {"m": {"operations": ["*"], "resources": ["allowed/#"]}},
+        }
+    })
+}
+
+impl World {
+    fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let socket = SocketPath::in_root(root.path());
+        let tokens = TokenRegistry::new();
+        let policies = AccessPolicies::new();
+        let configurations = BTreeMap::from([
+            (A.to_owned(), allow_all()),
+            (B.to_owned(), json!({"accessControl": {}})),
+        ]);
+        for (component, configuration) in &configurations {
+            assert_eq!(policies.load(component, configuration), []);
+        }
+        let tasks = Tasks::new();
+        let mut options = ServerOptions::new(socket.clone());
+        change(&mut options);
+        let server = IpcServer::start(
+            options,
+            MemoryNucleus::new(configurations).ports(),
+            tokens.clone(),
+            policies.clone(),
+            &tasks,
+        )
+        .expect("starts");
+        World {
+            _root: root,
+            socket,
+            tokens,
+            policies,
+            server,
+            tasks,
+        }
+    }
+
+    async fn client(&self, component: &str) -> Client {
+        let token = self.tokens.issue(component);
+        Client::connect(self.socket.absolute(), token.reveal(), &self.tasks)
+            .await
+            .expect("connects")
+    }
+
+    async fn cli(&self) -> Client {
+        let user = rustix::process::geteuid().as_raw();
+        let token = self.tokens.issue_to(Identity::cli_user(user));
+        Client::connect(self.socket.absolute(), token.reveal(), &self.tasks)
+            .await
+            .expect("connects")
+    }
+
+    async fn raw(&self) -> Raw {
+        Raw {
+            socket: UnixStream::connect(self.socket.absolute())
+                .await
+                .expect("connects"),
+            input: Vec::new(),
+        }
+    }
+}
+
+/// A connection that says what it wants.
+struct Raw {
+    socket: UnixStream,
+    input: Vec<u8>,
+}
+
+impl Raw {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.socket
+            .write_all(bytes)
+            .await
+            .expect("the server reads");
+    }
+
+    async fn connect(&mut self, token: &str) {
+        let mut out = Vec::new();
+        let payload = json!({ "authToken": token }).to_string();
+        let _ = ClientHandshake::new()
+            .connect(payload.as_bytes(), &mut out)
+            .expect("short");
+        self.send(&out).await;
+    }
+
+    /// Kind, flags and payload of the next message, `None` at the end of the connection.
+    async fn next(&mut self) -> Option<(MessageType, u32, Vec<u8>)> {
+        within(async {
+            loop {
+                if let Ok(Decoded::Frame { frame, length }) = decode(&self.input, Limits::default())
+                {
+                    let message = Message::parse(frame).expect("a message");
+                    let found = (message.kind, message.flags, message.payload.to_vec());
+                    self.input.drain(..length);
+                    return Some(found);
+                }
+                let read = self.socket.read_buf(&mut self.input).await.unwrap_or(0);
+                if read == 0 {
+                    return None;
+                }
+            }
+        })
+        .await
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future)
+        .await
+        .expect("it happens in time")
+}
+
+async fn next<O: StreamingOperation>(events: &mut sward_ipc_client::Subscription<O>) -> O::Event {
+    within(events.next())
+        .await
+        .expect("the stream is open")
+        .expect("an event")
+}
+
+fn publish(topic: &str, bytes: &[u8]) -> PublishToTopicRequest {
+    PublishToTopicRequest {
+        topic: topic.to_owned(),
+        publish_message: PublishMessage::binary(bytes),
+    }
+}
+
+fn subscribe(topic: &str, receive_mode: Option<ReceiveMode>) -> SubscribeToTopicRequest {
+    SubscribeToTopicRequest {
+        topic: topic.to_owned(),
+        receive_mode,
+    }
+}
+
+fn delivered(topic: &str, bytes: &[u8]) -> SubscriptionResponseMessage {
+    let mut message = PublishMessage::binary(bytes);
+    if let Some(binary) = &mut message.binary_message {
+        binary.context = Some(MessageContext {
+            topic: Some(topic.to_owned()),
+        });
+    }
+    message
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> IpcError {
+    let error = result.expect_err("it is refused");
+    error.as_operation().expect("by the operation").clone()
+}
+
+#[tokio::test]
+async fn local_messages_reach_their_subscribers_in_order() {
+    let world = World::start();
+    let publisher = world.client(A).await;
+    let subscriber = world.client(A).await;
+    let (_, mut plain) = subscriber
+        .subscribe::<SubscribeToTopic>(&subscribe("a/b", None))
+        .await
+        .expect("subscribes");
+    let (_, mut wildcard) = subscriber
+        .subscribe::<SubscribeToTopic>(&subscribe("a/+", Some(ReceiveMode::All)))
+        .await
+        .expect("subscribes");
+    // The default of a wildcard: not the messages of the own component.
+    let (_, mut others) = subscriber
+        .subscribe::<SubscribeToTopic>(&subscribe("a/#", None))
+        .await
+        .expect("subscribes");
+    for number in 0..500_u16 {
+        publisher
+            .call::<PublishToTopic>(&publish("a/b", &number.to_be_bytes()))
+            .await
+            .expect("publishes");
+    }
+    for number in 0..500_u16 {
+        let expected = delivered("a/b", &number.to_be_bytes());
+        assert_eq!(next(&mut plain).await, expected);
+        assert_eq!(next(&mut wildcard).await, expected);
+    }
+    world
+        .server
+        .publisher()
+        .publish(
+            "aws.greengrass.Nucleus",
+            "a/c",
+            &PublishMessage::binary(*b"x"),
+        )
+        .expect("publishes");
+    assert_eq!(next(&mut others).await, delivered("a/c", b"x"));
+    assert_eq!(next(&mut wildcard).await, delivered("a/c", b"x"));
+
+    drop(plain);
+    let json = serde_json::from_str(r#"{"k":1.0}"#).expect("an object");
+    let request = PublishToTopicRequest {
+        topic: "a/b".to_owned(),
+        publish_message: PublishMessage::json(json),
+    };
+    publisher
+        .call::<PublishToTopic>(&request)
+        .await
+        .expect("publishes");
+    let event = next(&mut wildcard).await;
+    let message = event
+        .json_message
+        .expect("JSON")
+        .message
+        .expect("an object");
+    assert_eq!(
+        serde_json::to_string(&message).expect("JSON"),
+        r#"{"k":1.0}"#
+    );
+}
+
+#[tokio::test]
+async fn without_a_policy_nothing_is_allowed_and_a_new_policy_counts_at_once() {
+    let world = World::start();
+    let client = world.client(B).await;
+    for topic in ["a/b", "", " "] {
+        let error = refusal(client.call::<PublishToTopic>(&publish(topic, b"x")).await);
+        assert_eq!(error.name, ErrorName::UnauthorizedError, "{topic:?}");
+    }
+    let error = refusal(
+        client
+            .subscribe::<SubscribeToTopic>(&subscribe("a/b", None))
+            .await,
+    );
+    assert_eq!(
+        error.message,
+        "Principal com.example.B is not authorized to perform \
+         aws.greengrass.ipc.pubsub:aws.greengrass#SubscribeToTopic on resource a/b"
+    );
+    world.policies.load(B, &allow_all());
+    client
+        .call::<PublishToTopic>(&publish("a/b", b"x"))
+        .await
+        .expect("now it may");
+    world.policies.remove(B);
+    let error = refusal(client.call::<PublishToTopic>(&publish("a/b", b"x")).await);
+    assert_eq!(error.name, ErrorName::UnauthorizedError);
+}
+
+#[tokio::test]
+async fn faulty_topics_are_refused() {
+    let world = World::start();
+    let client = world.client(A).await;
+    for (topic, expected) in [
+        ("a/+", ErrorName::InvalidArgumentsError),
+        ("a/#", ErrorName::InvalidArgumentsError),
+        ("a*", ErrorName::InvalidArgumentsError),
+        ("//", ErrorName::ServiceError),
+    ] {
+        let error = refusal(client.call::<PublishToTopic>(&publish(topic, b"x")).await);
+        assert_eq!(error.name, expected, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn configuration_is_read_merged_and_watched() {
+    let world = World::start();
+    let client = world.client(A).await;
+    let get = |key_path: &[&str]| GetConfigurationRequest {
+        component_name: None,
+        key_path: Some(key_path.iter().map(|key| (*key).to_owned()).collect()),
+    };
+    let leaf = client
+        .call::<GetConfiguration>(&get(&["greeting"]))
+        .await
+        .expect("a leaf");
+    assert_eq!(
+        serde_json::to_value(leaf).expect("JSON"),
+        json!({"componentName": A, "value": {"greeting": "hello"}})
+    );
+    let object = client
+        .call::<GetConfiguration>(&get(&["nested"]))
+        .await
+        .expect("an object");
+    assert_eq!(
+        serde_json::to_string(&object.value).expect("JSON"),
+        r#"{"port":1,"ratio":1.0}"#
+    );
+    let error = refusal(client.call::<GetConfiguration>(&get(&["nothing"])).await);
+    assert_eq!(error.name, ErrorName::ResourceNotFoundError);
+
+    let (_, mut changes) = client
+        .subscribe::<SubscribeToConfigurationUpdate>(&SubscribeToConfigurationUpdateRequest {
+            component_name: Some(A.to_owned()),
+            key_path: Some(vec!["nested".to_owned()]),
+        })
+        .await
+        .expect("subscribes");
+    let update = |timestamp| UpdateConfigurationRequest {
+        key_path: Some(vec!["nested".to_owned()]),
+        timestamp: Some(timestamp),
+        value_to_merge: json!({"port": 2}).as_object().cloned(),
+    };
+    client
+        .call::<UpdateConfiguration>(&update(1000.5))
+        .await
+        .expect("merges");
+    let event = next(&mut changes).await.configuration_update_event;
+    assert_eq!(
+        event.expect("the member").key_path,
+        ["nested".to_owned(), "port".to_owned()]
+    );
+    let error = refusal(client.call::<UpdateConfiguration>(&update(10.0)).await);
+    assert_eq!(error.name, ErrorName::FailedUpdateConditionCheckError);
+}
+
+#[tokio::test]
+async fn broker_messages_need_a_policy_and_carry_their_format() {
+    let world = World::start();
+    let client = world.client(A).await;
+    let subscribe = |topic: &str| SubscribeToIoTCoreRequest {
+        topic_name: topic.to_owned(),
+        qos: Qos::AtLeastOnce,
+    };
+    let publish = |topic: &str| {
+        serde_json::from_value::<PublishToIoTCoreRequest>(
+            json!({"topicName": topic, "qos": "1", "payload": "aGk="}),
+        )
+        .expect("a request")
+    };
+    let (_, mut messages) = client
+        .subscribe::<SubscribeToIoTCore>(&subscribe("allowed/+"))
+        .await
+        .expect("subscribes");
+    client
+        .call::<PublishToIoTCore>(&publish("allowed/x"))
+        .await
+        .expect("publishes");
+    assert_eq!(
+        serde_json::to_value(next(&mut messages).await).expect("JSON"),
+        json!({"message": {"topicName": "allowed/x", "payload": "aGk=", "payloadFormat": "0"}})
+    );
+    let error = refusal(client.call::<PublishToIoTCore>(&publish("other")).await);
+    assert_eq!(error.name, ErrorName::UnauthorizedError);
+    let mut without = publish("allowed/x");
+    without.payload = None;
+    let error = refusal(client.call::<PublishToIoTCore>(&without).await);
+    assert_eq!(error.name, ErrorName::InvalidArgumentsError);
+}
+
+#[tokio::test]
+async fn the_cli_may_what_components_may_not() {
+    let world = World::start();
+    let (component, cli) = (world.client(A).await, world.cli().await);
+    let error = refusal(component.call::<ListComponents>(&Empty {}).await);
+    assert_eq!(error.name, ErrorName::UnauthorizedError);
+    let listed = cli.call::<ListComponents>(&Empty {}).await.expect("lists");
+    assert_eq!(
+        listed.components.map(|components| components.len()),
+        Some(2)
+    );
+    let created = cli
+        .call::<CreateLocalDeployment>(&CreateLocalDeploymentRequest::default())
+        .await
+        .expect("creates");
+    let status = cli
+        .call::<GetLocalDeploymentStatus>(&GetLocalDeploymentStatusRequest {
+            deployment_id: created.deployment_id,
+        })
+        .await
+        .expect("its status");
+    assert_eq!(status.deployment.status, "SUCCEEDED");
+    let error = refusal(
+        cli.call::<GetLocalDeploymentStatus>(&GetLocalDeploymentStatusRequest {
+            deployment_id: Some("not-a-uuid".to_owned()),
+        })
+        .await,
+    );
+    assert_eq!(error.name, ErrorName::InvalidArgumentsError);
+    let error = refusal(
+        cli.call::<RestartComponent>(&RestartComponentRequest {
+            component_name: "com.example.None".to_owned(),
+        })
+        .await,
+    );
+    assert_eq!(
+        error.message,
+        "Component with name com.example.None not found in Greengrass"
+    );
+}
+
+#[tokio::test]
+async fn every_operation_of_the_model_has_an_answer() {
+    let world = World::start();
+    let mut raw = world.raw().await;
+    raw.connect(world.tokens.issue(A).reveal()).await;
+    let ack = raw.next().await.expect("an acknowledgement");
+    assert_eq!((ack.0, ack.1), (MessageType::ConnectAck, 1));
+    let names: Vec<&str> = operation_names().collect();
+    for (index, name) in names.iter().chain([&"NoSuchOperation"]).enumerate() {
+        let mut out = Vec::new();
+        sward_event_stream::FrameWriter::begin(&mut out)
+            .header(":message-type", sward_event_stream::HeaderValue::Int32(0))
+            .header(":message-flags", sward_event_stream::HeaderValue::Int32(0))
+            .header(
+                ":stream-id",
+                sward_event_stream::HeaderValue::Int32(i32::try_from(index).expect("few") + 1),
+            )
+            .header(
+                "operation",
+                sward_event_stream::HeaderValue::String(&format!("aws.greengrass#{name}")),
+            )
+            .payload(b"{}")
+            .finish()
+            .expect("short");
+        raw.send(&out).await;
+        let (kind, _, payload) = raw.next().await.expect("an answer");
+        if kind == MessageType::ApplicationError {
+            let body: Value = serde_json::from_slice(&payload).expect("JSON");
+            assert!(body["_errorCode"].is_string(), "{name}: {body}");
+            assert_eq!(body["message"], body["_message"], "{name}");
+        } else {
+            assert_eq!(kind, MessageType::ApplicationMessage, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_and_breakers_lose_their_own_connection_only() {
+    let world = World::start();
+    let witness = world.client(A).await;
+    let mut stranger = world.raw().await;
+    stranger.connect("ABCDEFGHIJKLMNOP").await;
+    let ack = stranger.next().await.expect("an acknowledgement");
+    assert_eq!((ack.0, ack.1), (MessageType::ConnectAck, 0));
+    assert_eq!(stranger.next().await, None);
+
+    let mut garbage = world.raw().await;
+    garbage.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    let (kind, _, _) = garbage.next().await.expect("a word of farewell");
+    assert_eq!(kind, MessageType::ProtocolError);
+    assert_eq!(garbage.next().await, None);
+
+    let mut jumper = world.raw().await;
+    jumper.connect(world.tokens.issue(A).reveal()).await;
+    jumper.next().await.expect("an acknowledgement");
+    let mut out = Vec::new();
+    let mut session = ClientHandshake::new()
+        .connect(b"{}", &mut Vec::new())
+        .expect("short")
+        .receive(&Message::parse(ack_frame()).expect("a message"))
+        .expect("accepted");
+    session
+        .open("o", "o", b"{}", &mut Vec::new())
+        .expect("short");
+    session.open("o", "o", b"{}", &mut out).expect("short");
+    jumper.send(&out).await;
+    let (kind, _, _) = jumper.next().await.expect("a word of farewell");
+    assert_eq!(kind, MessageType::ProtocolError);
+    assert_eq!(jumper.next().await, None);
+
+    witness
+        .call::<PublishToTopic>(&publish("a", b"x"))
+        .await
+        .expect("others go on");
+}
+
+fn ack_frame() -> sward_event_stream::Frame<'static> {
+    let mut out = Vec::new();
+    sward_event_stream::FrameWriter::begin(&mut out)
+        .header(":message-type", sward_event_stream::HeaderValue::Int32(5))
+        .header(":message-flags", sward_event_stream::HeaderValue::Int32(1))
+        .header(":stream-id", sward_event_stream::HeaderValue::Int32(0))
+        .finish()
+        .expect("short");
+    match decode(out.leak(), Limits::default()) {
+        Ok(Decoded::Frame { frame, .. }) => frame,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_slows_nobody_and_costs_little() {
+    let world = World::start_with(|options| options.outbox_limit = 64 * 1024);
+    let mut sleeper = world.raw().await;
+    sleeper.connect(world.tokens.issue(A).reveal()).await;
+    sleeper.next().await.expect("an acknowledgement");
+    let mut session = ClientHandshake::new()
+        .connect(b"{}", &mut Vec::new())
+        .expect("short")
+        .receive(&Message::parse(ack_frame()).expect("a message"))
+        .expect("accepted");
+    let mut out = Vec::new();
+    session
+        .open(
+            SubscribeToTopic::NAME,
+            SubscribeToTopic::REQUEST_TYPE,
+            br#"{"topic":"t"}"#,
+            &mut out,
+        )
+        .expect("short");
+    sleeper.send(&out).await;
+    sleeper.next().await.expect("subscribed");
+
+    let awake = world.client(A).await;
+    let (_, mut messages) = awake
+        .subscribe::<SubscribeToTopic>(&subscribe("t", None))
+        .await
+        .expect("subscribes");
+    let publisher = world.client(A).await;
+    for number in 0..3000_u16 {
+        publisher
+            .call::<PublishToTopic>(&publish("t", &[7; 1000]))
+            .await
+            .expect("publishes");
+        assert_eq!(
+            next(&mut messages).await,
+            delivered("t", &[7; 1000]),
+            "{number}"
+        );
+    }
+    // What the sleeper finds is whole, and less than what was sent.
+    drop(publisher);
+    let mut received = 0;
+    while let Ok(Some(message)) =
+        tokio::time::timeout(Duration::from_millis(300), sleeper.next()).await
+    {
+        assert_eq!(message.0, MessageType::ApplicationMessage);
+        received += 1;
+    }
+    assert!((10..3000).contains(&received), "{received} received");
+}
+
+#[tokio::test]
+async fn subscriptions_die_with_their_connection_and_the_server_stops_in_time() {
+    let world = World::start();
+    let client = world.client(A).await;
+    let stream = client
+        .subscribe::<SubscribeToTopic>(&subscribe("t", None))
+        .await
+        .expect("subscribes");
+    assert_eq!(world.server.connections(), 1);
+    drop((stream, client));
+    within(async {
+        while world.server.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let client = world.client(A).await;
+    let (_, mut messages) = client
+        .subscribe::<SubscribeToTopic>(&subscribe("t", None))
+        .await
+        .expect("subscribes");
+    world
+        .tasks
+        .shutdown(Duration::from_secs(5))
+        .await
+        .expect("all tasks end");
+    assert!(matches!(
+        within(messages.next()).await,
+        None | Some(Err(ClientError::Closed))
+    ));
+}
