@@ -81,7 +81,7 @@ for name in "${wanted[@]}"; do
         ;;
     mqtt)
         measure mqtt sward-mqtt --lib codec::fuzz::no_bytes_make_the_decoder_panic \
-            crates/shared/mqtt/src/codec/{mod,read,reader}.rs crates/shared/mqtt/src/packet/{property,reason,text}.rs
+            crates/shared/mqtt/src/codec/{read,reader}.rs crates/shared/mqtt/src/packet/property.rs
         ;;
     *)
         echo "no decoder is called $name" >&2

@@ -2,6 +2,7 @@
 
 use super::{connect, connect_ack, request};
 use crate::{AwaitingConnect, ClientHandshake, Decoded, Limits, Message, ServerEvent, decode};
+use sward_diagnosis::Diagnose;
 
 /// A small deterministic generator; the seed is fixed so that a failure repeats.
 struct Random(u64);
@@ -71,6 +72,17 @@ fn repair(frame: &mut [u8], headers: usize, random: &mut Random) {
     frame[end..].copy_from_slice(&checksum.to_be_bytes());
 }
 
+/// Another length of the whole frame under a prelude whose checksum is right.
+fn lie_about_the_length(frame: &mut [u8], random: &mut Random) {
+    if frame.len() < 16 {
+        return;
+    }
+    let lie = [0, 15, 16, 17, 0xff_ffff, u32::MAX][random.below(6)];
+    frame[0..4].copy_from_slice(&lie.to_be_bytes());
+    let prelude = crc32fast::hash(&frame[..8]);
+    frame[8..12].copy_from_slice(&prelude.to_be_bytes());
+}
+
 #[test]
 fn no_input_does_worse_than_an_error() {
     let seeds = [connect(), connect_ack(), request()];
@@ -83,7 +95,22 @@ fn no_input_does_worse_than_an_error() {
         if iteration % 8 != 0 {
             repair(&mut frame, headers, &mut random);
         }
-        let Ok(Decoded::Frame { frame, length }) = decode(&frame, Limits::default()) else {
+        if iteration % 64 == 1 {
+            lie_about_the_length(&mut frame, &mut random);
+        }
+        if iteration % 32 == 2 {
+            frame.truncate(random.below(frame.len()));
+        }
+        let size = frame.len();
+        let decoded = decode(&frame, Limits::default());
+        if let Ok(Decoded::Incomplete { needed }) = decoded {
+            assert!(needed > size);
+        }
+        if let Err(error) = &decoded {
+            assert!(error.offset() <= size.max(12), "{error:?}");
+            assert!(error.place().is_some() && !error.report().chain().is_empty());
+        }
+        let Ok(Decoded::Frame { frame, length }) = decoded else {
             continue;
         };
         assert!(length >= 16);

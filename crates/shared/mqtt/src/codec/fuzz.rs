@@ -49,7 +49,61 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         encode(&mut out, &packet, version);
         seeds.push(out.to_vec());
     }
+    seeds.extend(packets_with_every_property());
     seeds
+}
+
+/// CONNECT, CONNACK, DISCONNECT and AUTH with each property that may stand there.
+fn packets_with_every_property() -> Vec<Vec<u8>> {
+    let text = |id: u8| vec![id, 0, 2, b'a', b'b'];
+    let pair = vec![0x26, 0, 1, b'k', 0, 1, b'v'];
+    let byte = |id: u8| vec![id, 1];
+    let short = |id: u8| vec![id, 0, 9];
+    let long = |id: u8| vec![id, 0, 0, 0, 9];
+    let connack = [
+        vec![long(0x11), short(0x21), byte(0x24), byte(0x25), long(0x27)],
+        vec![
+            text(0x12),
+            short(0x22),
+            text(0x1f),
+            pair.clone(),
+            byte(0x28),
+        ],
+        vec![byte(0x29), byte(0x2a), short(0x13), text(0x1a), text(0x1c)],
+        vec![text(0x15), text(0x16)],
+    ];
+    let connect = [
+        vec![long(0x11), short(0x21), long(0x27), short(0x22), byte(0x19)],
+        vec![byte(0x17), pair.clone(), text(0x15), text(0x16)],
+    ];
+    let will = [
+        vec![long(0x18), byte(0x01), long(0x02), text(0x03), text(0x08)],
+        vec![text(0x09), pair.clone()],
+    ];
+    let block = |properties: &[Vec<Vec<u8>>]| {
+        let body = properties.concat().concat();
+        [vec![u8::try_from(body.len()).expect("short")], body].concat()
+    };
+    let packet = |first: u8, body: Vec<u8>| {
+        let mut bytes = [vec![first, 0], body].concat();
+        repair(&mut bytes);
+        bytes
+    };
+    let connect_head = b"\0\x04MQTT\x05\x06\0\x09".to_vec();
+    let payload = [
+        b"\0\x01c".to_vec(),
+        block(&will),
+        b"\0\x01t\0\x01p".to_vec(),
+    ]
+    .concat();
+    let disconnect = [vec![long(0x11), text(0x1f), text(0x1c), pair.clone()]];
+    let auth = [vec![text(0x15), text(0x16), text(0x1f), pair.clone()]];
+    vec![
+        packet(0x10, [connect_head, block(&connect), payload].concat()),
+        packet(0x20, [vec![0, 0], block(&connack)].concat()),
+        packet(0xe0, [vec![0x8e], block(&disconnect)].concat()),
+        packet(0xf0, [vec![0x18], block(&auth)].concat()),
+    ]
 }
 
 /// Changes a few bytes, inserts, removes, splices; then repairs the outer length.
