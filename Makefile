@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 ARGS ?=
 
-.PHONY: help run build edge test check bench clean
+.PHONY: help run build edge test check fuzz bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: ## everything CI runs: formatting, lints, unit, property, in-process and e
 
 check: ## the quick part of the tests: formatting, lints, the arrows of the house
 	tests/run check
+
+fuzz: ## a million mutated inputs per decoder and the lines they reach; prints JSON
+	SWARD_FUZZ_ITERATIONS=$${SWARD_FUZZ_ITERATIONS:-1000000} tests/coverage/decoders.sh
 
 bench: ## measure against the budgets of the design; prints JSON
 	bench/run

@@ -145,7 +145,9 @@ fn drive_both_sides(message: &Message<'_>, out: &mut Vec<u8>) {
         .receive(&super::message(&ack))
         .expect("accepted");
     client.open("o", "oRequest", b"{}", out).expect("short");
-    let _ = client.receive(message, out);
+    if let Err(error) = client.receive(message, out) {
+        assert!(!error.to_string().is_empty());
+    }
     // All that either side wrote is readable.
     let mut rest = &out[..];
     while !rest.is_empty() {
