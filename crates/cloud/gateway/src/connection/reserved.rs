@@ -1,0 +1,71 @@
+//! Publishes to services, one after the other.
+
+use crate::durability::Ticket;
+use crate::ports::{ReservedError, ReservedPublish, ReservedTopics};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+type Running = Pin<Box<dyn Future<Output = Result<(), ReservedError>> + Send>>;
+
+/// What a finished publish belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owed {
+    /// The acknowledgement that waits, for QoS 1.
+    pub(crate) serial: Option<u64>,
+    /// What else must be durable before it.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// The queue of one connection.
+pub(crate) struct Reserved {
+    services: Arc<dyn ReservedTopics>,
+    waiting: VecDeque<(ReservedPublish, Owed)>,
+    running: Option<(Running, Owed)>,
+}
+
+impl Reserved {
+    pub(crate) fn new(services: Arc<dyn ReservedTopics>) -> Reserved {
+        Reserved {
+            services,
+            waiting: VecDeque::new(),
+            running: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, message: ReservedPublish, owed: Owed) {
+        self.waiting.push_back((message, owed));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + usize::from(self.running.is_some())
+    }
+
+    /// The outcome of the publish that is running; starts the next one. Waits forever with none.
+    /// Cancel-safe: the running one is kept.
+    pub(crate) async fn next(&mut self) -> (Result<(), ReservedError>, Owed) {
+        poll_fn(|context| {
+            if self.running.is_none()
+                && let Some((message, owed)) = self.waiting.pop_front()
+            {
+                let services = Arc::clone(&self.services);
+                let future = async move { services.publish(message).await };
+                self.running = Some((Box::pin(future), owed));
+            }
+            let Some((future, owed)) = &mut self.running else {
+                return Poll::Pending;
+            };
+            let owed = *owed;
+            match future.as_mut().poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(result) => {
+                    self.running = None;
+                    Poll::Ready((result, owed))
+                }
+            }
+        })
+        .await
+    }
+}
