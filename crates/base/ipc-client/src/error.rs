@@ -48,6 +48,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the server does not accept the token, which a new one may mend.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, ClientError::Connect(ConnectError::Refused))
+    }
+
     /// The operation's own error, where the connection is sound.
     #[must_use]
     pub fn as_operation(&self) -> Option<&IpcError> {

@@ -1,0 +1,2 @@
+//! Load client for the Greengrass IPC of any nucleus.
+fn main() {}
