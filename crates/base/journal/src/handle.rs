@@ -96,9 +96,12 @@ impl JournalHandle {
     /// Returns once everything appended before this call is durable.
     pub async fn sync(&self) -> Result<(), JournalError> {
         let (reply, result) = oneshot::channel();
-        let mut queue = self.shared.lock_queue();
-        queue.waiting.push(reply);
-        self.schedule(queue);
+        {
+            // In a block of its own, so that the future can be sent between threads.
+            let mut queue = self.shared.lock_queue();
+            queue.waiting.push(reply);
+            self.schedule(queue);
+        }
         result.await.map_err(|_| JournalError::Stopped)?
     }
 

@@ -192,14 +192,16 @@ pub struct ServiceSpec {
     pub dependencies: Vec<(ComponentName, bool)>,
     /// `runWith` as stored in the configuration.
     pub run_with: Option<Value>,
-    /// What happens to it.
+    /// A group asks for it by name; others are only dependencies.
+    pub is_root: bool,
+    /// What happens to it. A component that is not known yet is installed whatever this says.
     pub effect: Effect,
 }
 
 /// What the supervisor shall do at once. Components not named stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SupervisorChanges {
-    /// Start, reinstall, restart or adopt these, by their effect.
+    /// All components that shall be there; most of them are as they were.
     pub set: Vec<ServiceSpec>,
     /// Stop, uninstall and forget these.
     pub remove: Vec<ComponentName>,
@@ -260,4 +262,51 @@ pub trait SupervisorPort: Send + Sync + 'static {
 
     /// The states now.
     fn states(&self) -> BTreeMap<ComponentName, ComponentState>;
+}
+
+/// A component's refusal of a new configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationRejection {
+    pub component: ComponentName,
+    /// Its reason, or that it did not answer.
+    pub reason: String,
+}
+
+/// Asks components before they are updated. Components subscribe over IPC.
+pub trait UpdateGate: Send + Sync + 'static {
+    /// Tells subscribers that an update is about to happen, and returns when all have agreed, when
+    /// the deferrals they asked for are over, or after `timeout`. Dropping the future ends it.
+    fn before_update(&self, deployment_id: &str, timeout: Duration) -> BoxFuture<'_, ()>;
+
+    /// Tells subscribers that it is over.
+    fn after_update(&self, deployment_id: &str);
+
+    /// Asks components whether they accept these whole configurations.
+    fn validate(
+        &self,
+        deployment_id: &str,
+        configurations: BTreeMap<ComponentName, Value>,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<(), ConfigurationRejection>>;
+}
+
+/// A gate at which nobody stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenGate;
+
+impl UpdateGate for OpenGate {
+    fn before_update(&self, _deployment_id: &str, _timeout: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn after_update(&self, _deployment_id: &str) {}
+
+    fn validate(
+        &self,
+        _deployment_id: &str,
+        _configurations: BTreeMap<ComponentName, Value>,
+        _timeout: Duration,
+    ) -> BoxFuture<'_, Result<(), ConfigurationRejection>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
