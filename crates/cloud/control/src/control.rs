@@ -1,6 +1,6 @@
 //! The handle: opening, dispatch, and the shared state of all services.
 
-use crate::fault::{Dialect, Fault, Outcome};
+use crate::fault::{Dialect, Outcome};
 use crate::iot::{Authority, KeyPool};
 use crate::ports::{ArtifactReader, Clock, Entropy, Publisher, SessionIssuer};
 use crate::request::Call;
@@ -169,7 +169,10 @@ impl Control {
         });
         let control = self.clone();
         let stop = tasks.token();
-        tasks.spawn("control-keys", async move { control.keys().run(stop).await });
+        tasks.spawn(
+            "control-keys",
+            async move { control.keys().run(stop).await },
+        );
     }
 
     /// Publishes what waits in the outbox and says whether it is empty now.
@@ -179,7 +182,9 @@ impl Control {
 
     /// Looks at rollouts and time-outs once, as the background work does every second.
     pub async fn tick(&self) -> Result<(), ApiError> {
-        jobs::tick(self).await.map_err(|fault| Dialect::Iot.error(fault))
+        jobs::tick(self)
+            .await
+            .map_err(|fault| Dialect::Iot.error(fault))
     }
 
     /// Answers a verified call to one of the services `iot`, `greengrass`, `iotdata` and
@@ -316,9 +321,4 @@ fn dialect(service: &str) -> Dialect {
         "iot-jobs-data" => Dialect::IotJobsData,
         _ => Dialect::Iot,
     }
-}
-
-/// Turns a store failure of a border without a dialect into a fault's report.
-pub(crate) fn internal(fault: Fault) -> sward_diagnosis::Report {
-    fault.report
 }

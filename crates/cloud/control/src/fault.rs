@@ -46,7 +46,7 @@ pub struct Fault {
 }
 
 /// The result of every rule in this crate.
-pub type Outcome<T> = Result<T, Fault>;
+pub(crate) type Outcome<T> = Result<T, Fault>;
 
 impl Fault {
     /// A refusal with its message.
@@ -164,7 +164,7 @@ impl From<StoreError> for Fault {
 
 /// The error words of one AWS service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// `iot` (cloud.md §2, error codes).
     Iot,
     /// `greengrass` (cloud.md §1.1).
@@ -180,7 +180,7 @@ pub enum Dialect {
 impl Dialect {
     /// The wire's form of a refusal.
     #[must_use]
-    pub fn error(self, fault: Fault) -> ApiError {
+    pub(crate) fn error(self, fault: Fault) -> ApiError {
         let (status, code) = match self {
             Dialect::Iot => iot(fault.refusal),
             Dialect::Greengrass => greengrass(fault.refusal),

@@ -20,7 +20,7 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(caller: &'a Caller, request: &'a ApiRequest) -> Outcome<Self> {
-        let trimmed = request.path.trim_matches('/');
+        let trimmed = request.path.strip_prefix('/').unwrap_or(&request.path);
         let mut path = Vec::new();
         if !trimmed.is_empty() {
             for segment in trimmed.split('/') {
@@ -54,7 +54,10 @@ impl<'a> Call<'a> {
             None => Ok(false),
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Some(text) => Err(Fault::field(name, format!("\"{text}\" is not true or false"))),
+            Some(text) => Err(Fault::field(
+                name,
+                format!("\"{text}\" is not true or false"),
+            )),
         }
     }
 
@@ -93,7 +96,13 @@ impl<'a> Call<'a> {
     }
 
     /// The page asked for, by the names that the operation uses for its size and token.
-    pub(crate) fn page(&self, sizes: &[&str], tokens: &[&str], default: usize, most: usize) -> Outcome<Page> {
+    pub(crate) fn page(
+        &self,
+        sizes: &[&str],
+        tokens: &[&str],
+        default: usize,
+        most: usize,
+    ) -> Outcome<Page> {
         let mut size = default;
         for name in sizes {
             if let Some(text) = self.query(name) {
@@ -209,16 +218,13 @@ impl Page {
         let total = items.len();
         let part: Vec<T> = items.into_iter().skip(start).take(self.size).collect();
         let end = start + part.len();
-        let token = part
-            .last()
-            .filter(|_| end < total)
-            .map(|last| {
-                Position {
-                    number: end,
-                    key: key(last),
-                }
-                .encode()
-            });
+        let token = part.last().filter(|_| end < total).map(|last| {
+            Position {
+                number: end,
+                key: key(last),
+            }
+            .encode()
+        });
         (part, token)
     }
 }
@@ -229,7 +235,12 @@ pub(crate) fn ok(body: Value) -> ApiResponse {
 }
 
 /// A list answer; the token's member is left out on the last page.
-pub(crate) fn listed(name: &str, items: Vec<Value>, token_name: &str, token: Option<String>) -> ApiResponse {
+pub(crate) fn listed(
+    name: &str,
+    items: Vec<Value>,
+    token_name: &str,
+    token: Option<String>,
+) -> ApiResponse {
     let mut body = serde_json::Map::new();
     body.insert(name.to_owned(), Value::Array(items));
     if let Some(token) = token {
@@ -279,8 +290,8 @@ mod tests {
         fewer.remove(0);
         let (second, token) = page(3, Some(&token)).cut(fewer, Clone::clone);
         assert_eq!(second, ["item3", "item4", "item5"]);
-        let (last, none) =
-            page(3, token.as_deref()).cut(vec!["item5".to_owned(), "item6".to_owned()], Clone::clone);
+        let (last, none) = page(3, token.as_deref())
+            .cut(vec!["item5".to_owned(), "item6".to_owned()], Clone::clone);
         assert_eq!(last, ["item6"]);
         assert_eq!(none, None);
     }

@@ -60,34 +60,32 @@ impl Diagnose for ReservedError {
     }
 }
 
-/// What a topic under `$aws/things/THING/` is for.
+/// Whose a topic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service<'t> {
-    Shadow(&'t str),
-    Jobs(&'t str),
-    FleetStatus,
+    Shadow,
+    Jobs,
+    /// The thing whose status it is.
+    FleetStatus(&'t str),
     /// Taken and not kept: telemetry and device defender.
     Ignored,
 }
 
-fn service(topic: &str) -> Option<(&str, Service<'_>)> {
-    let rest = topic.strip_prefix("$aws/things/")?;
-    let (thing, rest) = rest.split_once('/')?;
-    if thing.is_empty() {
-        return None;
+fn service(topic: &str) -> Option<Service<'_>> {
+    if shadows::is_request(topic) {
+        return Some(Service::Shadow);
     }
-    let service = if let Some(rest) = rest.strip_prefix("shadow/") {
-        Service::Shadow(rest)
-    } else if let Some(rest) = rest.strip_prefix("jobs/") {
-        Service::Jobs(rest)
-    } else if rest == "greengrassv2/health/json" {
-        Service::FleetStatus
-    } else if rest == "greengrass/health/json" || rest.starts_with("defender/") {
-        Service::Ignored
-    } else {
-        return None;
-    };
-    Some((thing, service))
+    if jobs::is_request(topic) {
+        return Some(Service::Jobs);
+    }
+    let (thing, rest) = topic.strip_prefix("$aws/things/")?.split_once('/')?;
+    match rest {
+        _ if thing.is_empty() => None,
+        "greengrassv2/health/json" => Some(Service::FleetStatus(thing)),
+        "greengrass/health/json" => Some(Service::Ignored),
+        rest if rest.starts_with("defender/") => Some(Service::Ignored),
+        _ => None,
+    }
 }
 
 impl Control {
@@ -95,12 +93,7 @@ impl Control {
     /// themselves.
     #[must_use]
     pub fn is_reserved_request(topic: &str) -> bool {
-        match service(topic) {
-            Some((_, Service::Shadow(rest))) => shadows::is_request(rest),
-            Some((_, Service::Jobs(rest))) => jobs::is_request(rest),
-            Some((_, Service::FleetStatus | Service::Ignored)) => true,
-            None => false,
-        }
+        service(topic).is_some()
     }
 
     /// Hands a publish of an authorized client to the service behind its topic. Returns when what
@@ -111,14 +104,12 @@ impl Control {
         topic: &str,
         payload: &[u8],
     ) -> Result<Vec<Reply>, ReservedError> {
-        let unknown = || ReservedError::UnknownTopic {
-            topic: topic.to_owned(),
+        let Some(service) = service(topic) else {
+            return Err(ReservedError::UnknownTopic {
+                topic: topic.to_owned(),
+            });
         };
-        if !Control::is_reserved_request(topic) {
-            return Err(unknown());
-        }
-        let (thing, service) = service(topic).ok_or_else(unknown)?;
-        self.serve(scope, thing, service, payload)
+        self.serve(scope, service, topic, payload)
             .await
             .map_err(|fault| {
                 tracing::warn!(topic, error = %fault.report, "reserved publish failed");
@@ -132,14 +123,14 @@ impl Control {
     async fn serve(
         &self,
         scope: &Scope,
-        thing: &str,
         service: Service<'_>,
+        topic: &str,
         payload: &[u8],
     ) -> Outcome<Vec<Reply>> {
         match service {
-            Service::Shadow(rest) => shadows::publish(self, scope, thing, rest, payload).await,
-            Service::Jobs(rest) => jobs::publish(self, scope, thing, rest, payload).await,
-            Service::FleetStatus => {
+            Service::Shadow => shadows::publish(self, scope, topic, payload).await,
+            Service::Jobs => jobs::publish(self, scope, topic, payload).await,
+            Service::FleetStatus(thing) => {
                 match greengrass::fleet_status(self, scope, thing, payload).await {
                     // There is no answer that could tell the device; sending it again cannot help.
                     Err(fault) if is_permanent(&fault) => {

@@ -41,8 +41,18 @@ const ROUTES: &[Route] = &[
         "iot|rolealias/{0}",
     ),
     route("GET", "things/{}/shadow", "GetThingShadow", "iot|thing/{0}"),
-    route("POST", "things/{}/shadow", "UpdateThingShadow", "iot|thing/{0}"),
-    route("DELETE", "things/{}/shadow", "DeleteThingShadow", "iot|thing/{0}"),
+    route(
+        "POST",
+        "things/{}/shadow",
+        "UpdateThingShadow",
+        "iot|thing/{0}",
+    ),
+    route(
+        "DELETE",
+        "things/{}/shadow",
+        "DeleteThingShadow",
+        "iot|thing/{0}",
+    ),
     route(
         "GET",
         "api/things/shadow/ListNamedShadowsForThing/{}",
@@ -50,15 +60,30 @@ const ROUTES: &[Route] = &[
         "iot|thing/{0}",
     ),
     route("POST", "topics/{+}", "Publish", "iot|topic/{0}"),
-    route("GET", "things/{}/jobs", "GetPendingJobExecutions", "iot|thing/{0}"),
+    route(
+        "GET",
+        "things/{}/jobs",
+        "GetPendingJobExecutions",
+        "iot|thing/{0}",
+    ),
     route(
         "PUT",
         "things/{}/jobs/$next",
         "StartNextPendingJobExecution",
         "iot|thing/{0}",
     ),
-    route("GET", "things/{}/jobs/{}", "DescribeJobExecution", "iot|thing/{0}"),
-    route("POST", "things/{}/jobs/{}", "UpdateJobExecution", "iot|thing/{0}"),
+    route(
+        "GET",
+        "things/{}/jobs/{}",
+        "DescribeJobExecution",
+        "iot|thing/{0}",
+    ),
+    route(
+        "POST",
+        "things/{}/jobs/{}",
+        "UpdateJobExecution",
+        "iot|thing/{0}",
+    ),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +130,8 @@ impl Control {
         request: ApiRequest,
     ) -> Result<ApiResponse, ApiError> {
         let caller = principal.caller();
-        let call = Call::new(&caller, &request).map_err(|fault| Dialect::Greengrass.error(fault))?;
+        let call =
+            Call::new(&caller, &request).map_err(|fault| Dialect::Greengrass.error(fault))?;
         let Some(matched) = routes::find(ROUTES, &call) else {
             return Err(Dialect::Greengrass.error(call.unknown()));
         };
@@ -123,7 +149,8 @@ impl Control {
         family: Family,
     ) -> Outcome<ApiResponse> {
         let action = format!("{}:{}", family.action_prefix(), matched.name);
-        self.authorize(principal, &action, &matched.resource).await?;
+        self.authorize(principal, &action, &matched.resource)
+            .await?;
         if matched.name == "Publish" && call.flag("retain")? {
             self.authorize(principal, "iot:RetainPublish", &matched.resource)
                 .await?;
@@ -141,12 +168,7 @@ impl Control {
         }
     }
 
-    async fn authorize(
-        &self,
-        principal: &Principal,
-        action: &str,
-        resource: &str,
-    ) -> Outcome<()> {
+    async fn authorize(&self, principal: &Principal, action: &str, resource: &str) -> Outcome<()> {
         let mut tx = self.read().await?;
         let policies = directory::policies(&mut tx, principal).await?;
         let context = principal.https_context(self.now_ms());

@@ -81,7 +81,9 @@ struct Inner {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("id", &self.inner.id).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("id", &self.inner.id)
+            .finish_non_exhaustive()
     }
 }
 

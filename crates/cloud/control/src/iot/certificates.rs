@@ -119,10 +119,7 @@ pub(super) async fn of_principal(
 }
 
 /// Every registration of a certificate, whatever account and region it is in.
-pub(crate) async fn by_fingerprint(
-    tx: &mut Tx,
-    id: &str,
-) -> Outcome<Vec<(Scope, CertificateRow)>> {
+pub(crate) async fn by_fingerprint(tx: &mut Tx, id: &str) -> Outcome<Vec<(Scope, CertificateRow)>> {
     let rows = tx
         .all(
             "SELECT * FROM iot_certificates WHERE id = $1 ORDER BY account, region",
@@ -407,7 +404,10 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     if let Some(thing) = things.first() {
         return Err(Fault::new(
             Refusal::DeleteConflict,
-            format!("certificate {id} is attached to thing {}", thing.text("thing")?),
+            format!(
+                "certificate {id} is attached to thing {}",
+                thing.text("thing")?
+            ),
         )
         .help("detach it from its things first"));
     }
@@ -426,7 +426,10 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     if let Some(policy) = policies.first().filter(|_| !force) {
         return Err(Fault::new(
             Refusal::DeleteConflict,
-            format!("policy {} is attached to certificate {id}", policy.text("policy")?),
+            format!(
+                "policy {} is attached to certificate {id}",
+                policy.text("policy")?
+            ),
         )
         .help("detach its policies first, or force the deletion"));
     }
@@ -444,4 +447,3 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     control.directory_changed();
     Ok(ok(json!({})))
 }
-

@@ -342,10 +342,16 @@ async fn update(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     let scope = &call.scope;
     let mut tx = control.write().await?;
     let row = existing(&mut tx, scope, name).await?;
-    if let Some(expected) = body.expected_version.filter(|version| *version != row.version) {
+    if let Some(expected) = body
+        .expected_version
+        .filter(|version| *version != row.version)
+    {
         return Err(Fault::new(
             Refusal::VersionConflict,
-            format!("thing group {name} has version {}, not {expected}", row.version),
+            format!(
+                "thing group {name} has version {}, not {expected}",
+                row.version
+            ),
         ));
     }
     let properties = body.thing_group_properties;
@@ -362,7 +368,10 @@ async fn update(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
             scope.account.as_str().into(),
             scope.region.as_str().into(),
             name.into(),
-            properties.thing_group_description.or(row.description).into(),
+            properties
+                .thing_group_description
+                .or(row.description)
+                .into(),
             json!(attributes).to_string().into(),
         ],
     )
@@ -460,12 +469,7 @@ async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
 }
 
 /// The name given as a name or as an ARN.
-fn one_of(
-    name: Option<String>,
-    arn: Option<String>,
-    kind: &str,
-    member: &str,
-) -> Outcome<String> {
+fn one_of(name: Option<String>, arn: Option<String>, kind: &str, member: &str) -> Outcome<String> {
     if let Some(name) = name {
         return Ok(name);
     }
@@ -520,7 +524,15 @@ async fn change_one(control: &Control, call: &Call<'_>, member: bool) -> Outcome
     )?;
     let thing_name = one_of(body.thing_name, body.thing_arn, "thing/", "thingName")?;
     let mut tx = control.write().await?;
-    set_member(control, &mut tx, &call.scope, &group_name, &thing_name, member).await?;
+    set_member(
+        control,
+        &mut tx,
+        &call.scope,
+        &group_name,
+        &thing_name,
+        member,
+    )
+    .await?;
     tx.commit().await?;
     control.directory_changed();
     Ok(ok(json!({})))
@@ -566,6 +578,9 @@ async fn groups(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     }
     let rows = groups_of_thing(&mut tx, &call.scope, name).await?;
     let (part, token) = page.cut(rows, |row| row.name.clone());
-    let items = part.iter().map(|row| named(&call.scope, &row.name)).collect();
+    let items = part
+        .iter()
+        .map(|row| named(&call.scope, &row.name))
+        .collect();
     Ok(listed("thingGroups", items, "nextToken", token))
 }

@@ -28,7 +28,7 @@ pub(crate) struct RsaKey {
 }
 
 /// Keys that wait to be taken.
-pub struct KeyPool {
+pub(crate) struct KeyPool {
     wanted: usize,
     ready: Mutex<VecDeque<RsaKey>>,
     taken: Notify,
@@ -99,9 +99,10 @@ impl KeyPool {
 }
 
 fn make(entropy: &dyn Entropy) -> Outcome<RsaKey> {
-    let failed = |error: String| Fault::new(Refusal::Internal, format!("no key could be made: {error}"));
-    let private =
-        rsa::PrivateKey::new(&mut Random(entropy), BITS).map_err(|error| failed(error.to_string()))?;
+    let failed =
+        |error: String| Fault::new(Refusal::Internal, format!("no key could be made: {error}"));
+    let private = rsa::PrivateKey::new(&mut Random(entropy), BITS)
+        .map_err(|error| failed(error.to_string()))?;
     let public = private.to_public_key();
     let public_der = public
         .to_public_key_der()

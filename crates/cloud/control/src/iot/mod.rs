@@ -17,12 +17,12 @@ mod x509;
 pub use authority::{Authority, CertificateError, ServerCertificate};
 pub(crate) use certificates::{CertificateRow, by_fingerprint};
 pub(crate) use groups::{
-    GroupRow, ancestors, group, groups_of_thing, groups_with_ancestors, members, members_recursive,
+    ancestors, group, groups_of_thing, groups_with_ancestors, members_recursive,
 };
-pub use keys::KeyPool;
-pub(crate) use policies::{documents_of, things_of_targets};
+pub(crate) use keys::KeyPool;
+pub(crate) use policies::documents_of;
 pub(crate) use role_aliases::role_alias;
-pub(crate) use things::{ThingRow, thing, things_of_certificate};
+pub(crate) use things::{thing, things_of_certificate};
 pub(crate) use x509::CertificateFacts;
 
 use crate::Control;
@@ -101,49 +101,184 @@ pub(crate) const ROUTES: &[Route] = &[
     route("PATCH", "things/{}", "UpdateThing", "iot|thing/{0}"),
     route("DELETE", "things/{}", "DeleteThing", "iot|thing/{0}"),
     route("PUT", "things/{}/principals", "AttachThingPrincipal", "*"),
-    route("DELETE", "things/{}/principals", "DetachThingPrincipal", "*"),
-    route("GET", "things/{}/principals", "ListThingPrincipals", "iot|thing/{0}"),
+    route(
+        "DELETE",
+        "things/{}/principals",
+        "DetachThingPrincipal",
+        "*",
+    ),
+    route(
+        "GET",
+        "things/{}/principals",
+        "ListThingPrincipals",
+        "iot|thing/{0}",
+    ),
     route("GET", "principals/things", "ListPrincipalThings", "*"),
-    route("POST", "keys-and-certificate", "CreateKeysAndCertificate", "*"),
+    route(
+        "POST",
+        "keys-and-certificate",
+        "CreateKeysAndCertificate",
+        "*",
+    ),
     route("POST", "certificates", "CreateCertificateFromCsr", "*"),
     route("GET", "certificates", "ListCertificates", "*"),
-    route("GET", "certificates/{}", "DescribeCertificate", "iot|cert/{0}"),
-    route("PUT", "certificates/{}", "UpdateCertificate", "iot|cert/{0}"),
-    route("DELETE", "certificates/{}", "DeleteCertificate", "iot|cert/{0}"),
-    route("POST", "certificate/register-no-ca", "RegisterCertificateWithoutCA", "*"),
+    route(
+        "GET",
+        "certificates/{}",
+        "DescribeCertificate",
+        "iot|cert/{0}",
+    ),
+    route(
+        "PUT",
+        "certificates/{}",
+        "UpdateCertificate",
+        "iot|cert/{0}",
+    ),
+    route(
+        "DELETE",
+        "certificates/{}",
+        "DeleteCertificate",
+        "iot|cert/{0}",
+    ),
+    route(
+        "POST",
+        "certificate/register-no-ca",
+        "RegisterCertificateWithoutCA",
+        "*",
+    ),
     route("POST", "certificate/register", "RegisterCertificate", "*"),
     route("GET", "policies", "ListPolicies", "*"),
     route("POST", "policies/{}", "CreatePolicy", "iot|policy/{0}"),
     route("GET", "policies/{}", "GetPolicy", "iot|policy/{0}"),
     route("DELETE", "policies/{}", "DeletePolicy", "iot|policy/{0}"),
-    route("POST", "policies/{}/version", "CreatePolicyVersion", "iot|policy/{0}"),
-    route("GET", "policies/{}/version", "ListPolicyVersions", "iot|policy/{0}"),
-    route("GET", "policies/{}/version/{}", "GetPolicyVersion", "iot|policy/{0}"),
-    route("DELETE", "policies/{}/version/{}", "DeletePolicyVersion", "iot|policy/{0}"),
-    route("PATCH", "policies/{}/version/{}", "SetDefaultPolicyVersion", "iot|policy/{0}"),
+    route(
+        "POST",
+        "policies/{}/version",
+        "CreatePolicyVersion",
+        "iot|policy/{0}",
+    ),
+    route(
+        "GET",
+        "policies/{}/version",
+        "ListPolicyVersions",
+        "iot|policy/{0}",
+    ),
+    route(
+        "GET",
+        "policies/{}/version/{}",
+        "GetPolicyVersion",
+        "iot|policy/{0}",
+    ),
+    route(
+        "DELETE",
+        "policies/{}/version/{}",
+        "DeletePolicyVersion",
+        "iot|policy/{0}",
+    ),
+    route(
+        "PATCH",
+        "policies/{}/version/{}",
+        "SetDefaultPolicyVersion",
+        "iot|policy/{0}",
+    ),
     route("PUT", "target-policies/{}", "AttachPolicy", "*"),
     route("POST", "target-policies/{}", "DetachPolicy", "*"),
     route("PUT", "principal-policies/{}", "AttachPrincipalPolicy", "*"),
-    route("DELETE", "principal-policies/{}", "DetachPrincipalPolicy", "*"),
+    route(
+        "DELETE",
+        "principal-policies/{}",
+        "DetachPrincipalPolicy",
+        "*",
+    ),
     route("GET", "principal-policies", "ListPrincipalPolicies", "*"),
     route("GET", "policy-principals", "ListPolicyPrincipals", "*"),
     route("POST", "attached-policies/{+}", "ListAttachedPolicies", "*"),
-    route("POST", "policy-targets/{}", "ListTargetsForPolicy", "iot|policy/{0}"),
+    route(
+        "POST",
+        "policy-targets/{}",
+        "ListTargetsForPolicy",
+        "iot|policy/{0}",
+    ),
     route("GET", "thing-groups", "ListThingGroups", "*"),
-    route("PUT", "thing-groups/addThingToThingGroup", "AddThingToThingGroup", "*"),
-    route("PUT", "thing-groups/removeThingFromThingGroup", "RemoveThingFromThingGroup", "*"),
-    route("PUT", "thing-groups/updateThingGroupsForThing", "UpdateThingGroupsForThing", "*"),
-    route("POST", "thing-groups/{}", "CreateThingGroup", "iot|thinggroup/{0}"),
-    route("GET", "thing-groups/{}", "DescribeThingGroup", "iot|thinggroup/{0}"),
-    route("PATCH", "thing-groups/{}", "UpdateThingGroup", "iot|thinggroup/{0}"),
-    route("DELETE", "thing-groups/{}", "DeleteThingGroup", "iot|thinggroup/{0}"),
-    route("GET", "thing-groups/{}/things", "ListThingsInThingGroup", "iot|thinggroup/{0}"),
-    route("GET", "things/{}/thing-groups", "ListThingGroupsForThing", "iot|thing/{0}"),
+    route(
+        "PUT",
+        "thing-groups/addThingToThingGroup",
+        "AddThingToThingGroup",
+        "*",
+    ),
+    route(
+        "PUT",
+        "thing-groups/removeThingFromThingGroup",
+        "RemoveThingFromThingGroup",
+        "*",
+    ),
+    route(
+        "PUT",
+        "thing-groups/updateThingGroupsForThing",
+        "UpdateThingGroupsForThing",
+        "*",
+    ),
+    route(
+        "POST",
+        "thing-groups/{}",
+        "CreateThingGroup",
+        "iot|thinggroup/{0}",
+    ),
+    route(
+        "GET",
+        "thing-groups/{}",
+        "DescribeThingGroup",
+        "iot|thinggroup/{0}",
+    ),
+    route(
+        "PATCH",
+        "thing-groups/{}",
+        "UpdateThingGroup",
+        "iot|thinggroup/{0}",
+    ),
+    route(
+        "DELETE",
+        "thing-groups/{}",
+        "DeleteThingGroup",
+        "iot|thinggroup/{0}",
+    ),
+    route(
+        "GET",
+        "thing-groups/{}/things",
+        "ListThingsInThingGroup",
+        "iot|thinggroup/{0}",
+    ),
+    route(
+        "GET",
+        "things/{}/thing-groups",
+        "ListThingGroupsForThing",
+        "iot|thing/{0}",
+    ),
     route("GET", "role-aliases", "ListRoleAliases", "*"),
-    route("POST", "role-aliases/{}", "CreateRoleAlias", "iot|rolealias/{0}"),
-    route("GET", "role-aliases/{}", "DescribeRoleAlias", "iot|rolealias/{0}"),
-    route("PUT", "role-aliases/{}", "UpdateRoleAlias", "iot|rolealias/{0}"),
-    route("DELETE", "role-aliases/{}", "DeleteRoleAlias", "iot|rolealias/{0}"),
+    route(
+        "POST",
+        "role-aliases/{}",
+        "CreateRoleAlias",
+        "iot|rolealias/{0}",
+    ),
+    route(
+        "GET",
+        "role-aliases/{}",
+        "DescribeRoleAlias",
+        "iot|rolealias/{0}",
+    ),
+    route(
+        "PUT",
+        "role-aliases/{}",
+        "UpdateRoleAlias",
+        "iot|rolealias/{0}",
+    ),
+    route(
+        "DELETE",
+        "role-aliases/{}",
+        "DeleteRoleAlias",
+        "iot|rolealias/{0}",
+    ),
     route("GET", "endpoint", "DescribeEndpoint", "*"),
     route("POST", "tags", "TagResource", "*"),
     route("POST", "untag", "UntagResource", "*"),
@@ -153,12 +288,42 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "jobs/{}", "DescribeJob", "iot|job/{0}"),
     route("DELETE", "jobs/{}", "DeleteJob", "iot|job/{0}"),
     route("PUT", "jobs/{}/cancel", "CancelJob", "iot|job/{0}"),
-    route("GET", "jobs/{}/job-document", "GetJobDocument", "iot|job/{0}"),
-    route("GET", "jobs/{}/things", "ListJobExecutionsForJob", "iot|job/{0}"),
-    route("GET", "things/{}/jobs", "ListJobExecutionsForThing", "iot|thing/{0}"),
-    route("GET", "things/{}/jobs/{}", "DescribeJobExecution", "iot|thing/{0}"),
-    route("PUT", "things/{}/jobs/{}/cancel", "CancelJobExecution", "iot|thing/{0}"),
-    route("DELETE", "things/{}/jobs/{}/executionNumber/{}", "DeleteJobExecution", "iot|thing/{0}"),
+    route(
+        "GET",
+        "jobs/{}/job-document",
+        "GetJobDocument",
+        "iot|job/{0}",
+    ),
+    route(
+        "GET",
+        "jobs/{}/things",
+        "ListJobExecutionsForJob",
+        "iot|job/{0}",
+    ),
+    route(
+        "GET",
+        "things/{}/jobs",
+        "ListJobExecutionsForThing",
+        "iot|thing/{0}",
+    ),
+    route(
+        "GET",
+        "things/{}/jobs/{}",
+        "DescribeJobExecution",
+        "iot|thing/{0}",
+    ),
+    route(
+        "PUT",
+        "things/{}/jobs/{}/cancel",
+        "CancelJobExecution",
+        "iot|thing/{0}",
+    ),
+    route(
+        "DELETE",
+        "things/{}/jobs/{}/executionNumber/{}",
+        "DeleteJobExecution",
+        "iot|thing/{0}",
+    ),
 ];
 
 /// Answers one call to the service `iot`.
@@ -169,17 +334,32 @@ pub(crate) async fn call(control: &Control, call: &Call<'_>) -> Outcome<ApiRespo
     tracing::debug!(operation = matched.name, credential = %call.caller.credential, "iot call");
     let Matched { name, .. } = matched;
     match name {
-        "ListThings" | "CreateThing" | "DescribeThing" | "UpdateThing" | "DeleteThing"
-        | "AttachThingPrincipal" | "DetachThingPrincipal" | "ListThingPrincipals"
+        "ListThings"
+        | "CreateThing"
+        | "DescribeThing"
+        | "UpdateThing"
+        | "DeleteThing"
+        | "AttachThingPrincipal"
+        | "DetachThingPrincipal"
+        | "ListThingPrincipals"
         | "ListPrincipalThings" => things::call(control, call, &matched).await,
-        "CreateKeysAndCertificate" | "CreateCertificateFromCsr" | "ListCertificates"
-        | "DescribeCertificate" | "UpdateCertificate" | "DeleteCertificate"
-        | "RegisterCertificateWithoutCA" | "RegisterCertificate" => {
-            certificates::call(control, call, &matched).await
-        }
-        "ListThingGroups" | "AddThingToThingGroup" | "RemoveThingFromThingGroup"
-        | "UpdateThingGroupsForThing" | "CreateThingGroup" | "DescribeThingGroup"
-        | "UpdateThingGroup" | "DeleteThingGroup" | "ListThingsInThingGroup"
+        "CreateKeysAndCertificate"
+        | "CreateCertificateFromCsr"
+        | "ListCertificates"
+        | "DescribeCertificate"
+        | "UpdateCertificate"
+        | "DeleteCertificate"
+        | "RegisterCertificateWithoutCA"
+        | "RegisterCertificate" => certificates::call(control, call, &matched).await,
+        "ListThingGroups"
+        | "AddThingToThingGroup"
+        | "RemoveThingFromThingGroup"
+        | "UpdateThingGroupsForThing"
+        | "CreateThingGroup"
+        | "DescribeThingGroup"
+        | "UpdateThingGroup"
+        | "DeleteThingGroup"
+        | "ListThingsInThingGroup"
         | "ListThingGroupsForThing" => groups::call(control, call, &matched).await,
         "ListRoleAliases" | "CreateRoleAlias" | "DescribeRoleAlias" | "UpdateRoleAlias"
         | "DeleteRoleAlias" => role_aliases::call(control, call, &matched).await,

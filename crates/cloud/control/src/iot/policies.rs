@@ -264,7 +264,10 @@ async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
         rows.sort_by_key(|row| row.created_ms);
     }
     let (part, token) = page.cut(rows, |row| row.name.clone());
-    let items = part.iter().map(|row| named(&call.scope, &row.name)).collect();
+    let items = part
+        .iter()
+        .map(|row| named(&call.scope, &row.name))
+        .collect();
     Ok(listed("policies", items, "nextMarker", token))
 }
 

@@ -155,7 +155,9 @@ async fn create(control: &Control, call: &Call<'_>, alias: &str) -> Outcome<ApiR
     .await?;
     tags::put(&mut tx, scope, &arn, &body.tags).await?;
     tx.commit().await?;
-    Ok(ok(json!({ "roleAlias": alias.as_str(), "roleAliasArn": arn })))
+    Ok(ok(
+        json!({ "roleAlias": alias.as_str(), "roleAliasArn": arn }),
+    ))
 }
 
 async fn describe(control: &Control, call: &Call<'_>, alias: &str) -> Outcome<ApiResponse> {

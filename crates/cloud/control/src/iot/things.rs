@@ -123,7 +123,10 @@ fn check_attributes(attributes: &BTreeMap<String, String>) -> Outcome<()> {
     if attributes.len() > MOST_ATTRIBUTES {
         return Err(Fault::field(
             "attributePayload",
-            format!("{} attributes, {MOST_ATTRIBUTES} are allowed", attributes.len()),
+            format!(
+                "{} attributes, {MOST_ATTRIBUTES} are allowed",
+                attributes.len()
+            ),
         ));
     }
     for (name, value) in attributes {
@@ -432,7 +435,11 @@ async fn principals(control: &Control, call: &Call<'_>, name: &str) -> Outcome<A
         .await?;
     let mut arns = Vec::new();
     for row in &rows {
-        arns.push(call.scope.iot("cert", &row.text("certificate")?).to_string());
+        arns.push(
+            call.scope
+                .iot("cert", &row.text("certificate")?)
+                .to_string(),
+        );
     }
     let (part, token) = page.cut(arns, Clone::clone);
     let items = part.into_iter().map(Json::from).collect();
@@ -446,7 +453,10 @@ async fn things_of_principal(control: &Control, call: &Call<'_>) -> Outcome<ApiR
     let certificate = certificates::of_principal(&mut tx, &call.scope, principal).await?;
     let things = things_of_certificate(&mut tx, &call.scope, &certificate.id).await?;
     let (part, token) = page.cut(things, |thing| thing.name.clone());
-    let items = part.into_iter().map(|thing| Json::from(thing.name)).collect();
+    let items = part
+        .into_iter()
+        .map(|thing| Json::from(thing.name))
+        .collect();
     Ok(listed("things", items, "nextToken", token))
 }
 

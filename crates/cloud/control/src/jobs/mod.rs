@@ -1,49 +1,99 @@
-//! Jobs.
+//! Jobs: the state machines of [`core`] on tables, MQTT and HTTPS.
+//!
+//! A job knows its members; an execution is one job on one thing. Whatever changes an execution
+//! (a device, a cancel, a timer, a thing that joins or leaves a group) runs through [`machine`],
+//! in one transaction with the notifications that follow.
+
+mod api;
+#[expect(
+    unreachable_pub,
+    unused_imports,
+    reason = "the core is written like a library, and we use a part of it"
+)]
+mod core;
+mod data;
+mod machine;
+mod store;
+
+pub(crate) use self::core::{AbortConfig, ExecutionStatus, RolloutConfig, TimeoutConfig};
+pub(crate) use self::core::{Execution, TargetSelection};
+pub(crate) use data::{data_call, data_operation, is_request, publish};
+pub(crate) use machine::{NewJob, cancel, create, membership_changed, tick};
+
 use crate::Control;
 use crate::fault::Outcome;
 use crate::request::Call;
-use crate::reserved::Reply;
-use crate::routes::{Matched, Route};
-use crate::scope::Scope;
+use crate::routes::{Matched, Route, route};
 use sward_aws_wire::api::ApiResponse;
-use sward_store::{Migration, Tx};
+use sward_store::Migration;
 
-pub(crate) const MIGRATIONS: &[Migration] = &[];
-pub(crate) const DATA_ROUTES: &[Route] = &[];
+/// The namespace of Greengrass's jobs.
+pub(crate) const GREENGRASS: &str = "aws-gg-deployment";
 
-pub(crate) async fn call(_: &Control, call: &Call<'_>, _: &Matched) -> Outcome<ApiResponse> {
-    Err(call.unknown())
-}
-pub(crate) async fn data_call(_: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
-    Err(call.unknown())
-}
-pub(crate) async fn data_operation(
-    _: &Control,
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    module: "jobs",
+    number: 1,
+    name: "jobs, their members and executions",
+    sql: "
+CREATE TABLE jobs (
+    account TEXT NOT NULL, region TEXT NOT NULL, id TEXT NOT NULL,
+    namespace TEXT NOT NULL, targets TEXT NOT NULL, document TEXT NOT NULL, description TEXT,
+    state TEXT NOT NULL, timeout_minutes BIGINT, wake_ms BIGINT, comment TEXT,
+    forced BIGINT NOT NULL, created_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL,
+    completed_ms BIGINT,
+    PRIMARY KEY (account, region, id));
+CREATE INDEX jobs_wake ON jobs (wake_ms);
+CREATE TABLE job_targets (
+    account TEXT NOT NULL, region TEXT NOT NULL, target TEXT NOT NULL, job TEXT NOT NULL,
+    PRIMARY KEY (account, region, target, job));
+CREATE TABLE job_members (
+    account TEXT NOT NULL, region TEXT NOT NULL, job TEXT NOT NULL, thing TEXT NOT NULL,
+    PRIMARY KEY (account, region, job, thing));
+CREATE INDEX job_members_thing ON job_members (account, region, thing);
+CREATE TABLE job_executions (
+    account TEXT NOT NULL, region TEXT NOT NULL, job TEXT NOT NULL, thing TEXT NOT NULL,
+    number BIGINT NOT NULL, namespace TEXT NOT NULL, status TEXT NOT NULL,
+    pending BIGINT NOT NULL, execution TEXT NOT NULL, queued_ms BIGINT NOT NULL,
+    deadline_ms BIGINT,
+    PRIMARY KEY (account, region, job, thing, number));
+CREATE INDEX job_executions_thing
+    ON job_executions (account, region, thing, namespace, pending);
+CREATE INDEX job_executions_deadline ON job_executions (deadline_ms);
+",
+}];
+
+pub(crate) const DATA_ROUTES: &[Route] = &[
+    route(
+        "GET",
+        "things/{}/jobs",
+        "GetPendingJobExecutions",
+        "iot|thing/{0}",
+    ),
+    route(
+        "PUT",
+        "things/{}/jobs/$next",
+        "StartNextPendingJobExecution",
+        "iot|thing/{0}",
+    ),
+    route(
+        "GET",
+        "things/{}/jobs/{}",
+        "DescribeJobExecution",
+        "iot|thing/{0}",
+    ),
+    route(
+        "POST",
+        "things/{}/jobs/{}",
+        "UpdateJobExecution",
+        "iot|thing/{0}",
+    ),
+];
+
+/// Answers one job operation of the service `iot`.
+pub(crate) async fn call(
+    control: &Control,
     call: &Call<'_>,
-    _: &Matched,
+    matched: &Matched,
 ) -> Outcome<ApiResponse> {
-    Err(call.unknown())
-}
-pub(crate) fn is_request(_: &str) -> bool {
-    false
-}
-pub(crate) async fn publish(
-    _: &Control,
-    _: &Scope,
-    _: &str,
-    _: &str,
-    _: &[u8],
-) -> Outcome<Vec<Reply>> {
-    Ok(Vec::new())
-}
-pub(crate) async fn membership_changed(
-    _: &Control,
-    _: &mut Tx,
-    _: &Scope,
-    _: &str,
-) -> Outcome<()> {
-    Ok(())
-}
-pub(crate) async fn tick(_: &Control) -> Outcome<()> {
-    Ok(())
+    api::call(control, call, matched).await
 }

@@ -1,0 +1,454 @@
+//! Fleet status: what a device says of itself (wire-protocols §3.6).
+//!
+//! Sequence numbers repeat after a rollback on the device and arrive out of order, and time
+//! stamps may lie a second ahead, so a message is old only when both its number and its time are
+//! not newer than the last ones. A COMPLETE message replaces the component list, a PARTIAL one
+//! patches it.
+
+use super::deployments;
+use crate::Control;
+use crate::fault::{Fault, Outcome, Refusal};
+use crate::iot;
+use crate::scope::Scope;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeSet;
+use sward_store::{Tx, Value};
+
+const LONGEST_DETAILS: usize = 1000;
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    #[serde(default)]
+    ggc_version: Option<String>,
+    #[serde(default)]
+    platform: Option<String>,
+    #[serde(default)]
+    architecture: Option<String>,
+    #[serde(default)]
+    runtime: Option<String>,
+    overall_device_status: DeviceStatus,
+    #[serde(default)]
+    sequence_number: i64,
+    #[serde(default)]
+    timestamp: i64,
+    #[serde(default)]
+    message_type: MessageType,
+    #[serde(default)]
+    trigger: Option<String>,
+    #[serde(default)]
+    chunk_info: Option<ChunkInfo>,
+    #[serde(default)]
+    components: Option<Vec<Component>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum DeviceStatus {
+    Healthy,
+    Unhealthy,
+}
+
+impl DeviceStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            DeviceStatus::Healthy => "HEALTHY",
+            DeviceStatus::Unhealthy => "UNHEALTHY",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum MessageType {
+    Complete,
+    #[default]
+    Partial,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChunkInfo {
+    chunk_id: i64,
+    total_chunks: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    component_name: String,
+    #[serde(default)]
+    version: Option<String>,
+    #[serde(default)]
+    fleet_config_arns: Option<Vec<Option<String>>>,
+    #[serde(default)]
+    is_root: bool,
+    status: String,
+    #[serde(default)]
+    component_status_details: Option<Details>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Details {
+    status_codes: Option<Vec<String>>,
+    status_reason: Option<String>,
+}
+
+/// Takes a device's message in.
+pub(crate) async fn fleet_status(
+    control: &Control,
+    scope: &Scope,
+    thing: &str,
+    payload: &[u8],
+) -> Outcome<()> {
+    let message: Message = serde_json::from_slice(payload).map_err(|error| {
+        Fault::new(
+            Refusal::Invalid,
+            format!("the fleet status of {thing} cannot be read: {error}"),
+        )
+    })?;
+    let mut tx = control.write().await?;
+    if iot::thing(&mut tx, scope, thing).await?.is_none() {
+        return Err(Fault::not_found("thing", thing));
+    }
+    let Some(message) = joined(&mut tx, scope, thing, message).await? else {
+        tx.commit().await?;
+        return Ok(());
+    };
+    let now = control.now_ms();
+    if take_device(&mut tx, scope, thing, &message, now).await? {
+        take_components(&mut tx, scope, thing, &message, now).await?;
+    }
+    tx.commit().await?;
+    tracing::debug!(
+        thing_name = thing,
+        sequence = message.sequence_number,
+        trigger = message.trigger.as_deref().unwrap_or(""),
+        "fleet status taken"
+    );
+    Ok(())
+}
+
+fn chunk_key(scope: &Scope, thing: &str, message: &Message) -> Vec<Value> {
+    vec![
+        scope.account.as_str().into(),
+        scope.region.as_str().into(),
+        thing.into(),
+        message.sequence_number.into(),
+        message.timestamp.into(),
+    ]
+}
+
+/// The whole message: at once, or when its last chunk is there.
+async fn joined(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+    message: Message,
+) -> Outcome<Option<Message>> {
+    let Some(info) = message.chunk_info.filter(|info| info.total_chunks > 1) else {
+        return Ok(Some(message));
+    };
+    // Chunks of another message will never be completed: chunks travel one after the other.
+    tx.execute(
+        "DELETE FROM gg_status_chunks WHERE account = $1 AND region = $2 AND thing = $3
+         AND NOT (sequence = $4 AND message_ms = $5)",
+        &chunk_key(scope, thing, &message),
+    )
+    .await?;
+    let text = serde_json::to_string(&message)
+        .map_err(|error| Fault::new(Refusal::Internal, format!("{error}")))?;
+    let mut args = chunk_key(scope, thing, &message);
+    args.extend([info.chunk_id.into(), info.total_chunks.into(), text.into()]);
+    tx.execute(
+        "INSERT INTO gg_status_chunks
+         (account, region, thing, sequence, message_ms, chunk, total, payload)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (account, region, thing, sequence, message_ms, chunk)
+         DO UPDATE SET payload = excluded.payload",
+        &args,
+    )
+    .await?;
+    let rows = tx
+        .all(
+            "SELECT payload FROM gg_status_chunks WHERE account = $1 AND region = $2
+             AND thing = $3 AND sequence = $4 AND message_ms = $5 ORDER BY chunk",
+            &chunk_key(scope, thing, &message),
+        )
+        .await?;
+    if i64::try_from(rows.len()).unwrap_or(i64::MAX) < info.total_chunks {
+        return Ok(None);
+    }
+    let mut components = Vec::new();
+    for row in &rows {
+        let part: Message = serde_json::from_str(&row.text("payload")?)
+            .map_err(|error| Fault::new(Refusal::Internal, format!("{error}")))?;
+        components.extend(part.components.unwrap_or_default());
+    }
+    tx.execute(
+        "DELETE FROM gg_status_chunks WHERE account = $1 AND region = $2 AND thing = $3
+         AND sequence = $4 AND message_ms = $5",
+        &chunk_key(scope, thing, &message),
+    )
+    .await?;
+    Ok(Some(Message {
+        components: Some(components),
+        ..message
+    }))
+}
+
+/// Updates the device's own row; `false` when the message is old.
+async fn take_device(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+    message: &Message,
+    now: i64,
+) -> Outcome<bool> {
+    let key: [Value; 3] = [
+        scope.account.as_str().into(),
+        scope.region.as_str().into(),
+        thing.into(),
+    ];
+    let known = tx
+        .optional(
+            "SELECT sequence, message_ms FROM gg_core_devices
+             WHERE account = $1 AND region = $2 AND thing = $3",
+            &key,
+        )
+        .await?;
+    let (mut sequence, mut message_ms) = (message.sequence_number, message.timestamp);
+    if let Some(row) = known {
+        let (last_sequence, last_ms) = (row.int("sequence")?, row.int("message_ms")?);
+        let launched = message.trigger.as_deref() == Some("NUCLEUS_LAUNCH");
+        if sequence <= last_sequence && message_ms <= last_ms && !launched {
+            tracing::debug!(
+                thing_name = thing,
+                sequence,
+                "an old fleet status is passed over"
+            );
+            return Ok(false);
+        }
+        if !launched {
+            // Of two messages out of order the later time stays, so that a third one is not
+            // taken for old.
+            message_ms = message_ms.max(last_ms);
+            if message.timestamp < last_ms {
+                sequence = sequence.max(last_sequence);
+            }
+        }
+    } else {
+        tracing::info!(
+            thing_name = thing,
+            "a core device reports for the first time"
+        );
+    }
+    let [account, region, name] = key;
+    tx.execute(
+        "INSERT INTO gg_core_devices (account, region, thing, core_version, platform, architecture,
+            runtime, status, sequence, message_ms, updated_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (account, region, thing) DO UPDATE SET
+            core_version = excluded.core_version, platform = excluded.platform,
+            architecture = excluded.architecture, runtime = excluded.runtime,
+            status = excluded.status, sequence = excluded.sequence,
+            message_ms = excluded.message_ms, updated_ms = excluded.updated_ms",
+        &[
+            account,
+            region,
+            name,
+            message.ggc_version.clone().into(),
+            message.platform.clone().into(),
+            message.architecture.clone().into(),
+            message
+                .runtime
+                .as_deref()
+                .unwrap_or("aws_nucleus_classic")
+                .into(),
+            message.overall_device_status.as_str().into(),
+            sequence.into(),
+            message_ms.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// The state as the API spells it.
+fn state(reported: &str) -> &str {
+    match reported {
+        // A component without a process of its own is done when it is installed.
+        "STATELESS" => "FINISHED",
+        other => other,
+    }
+}
+
+fn is_state(text: &str) -> bool {
+    matches!(
+        text,
+        "NEW"
+            | "INSTALLED"
+            | "STARTING"
+            | "RUNNING"
+            | "STOPPING"
+            | "ERRORED"
+            | "BROKEN"
+            | "FINISHED"
+    )
+}
+
+async fn take_components(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+    message: &Message,
+    now: i64,
+) -> Outcome<()> {
+    let mut seen = BTreeSet::new();
+    for component in message.components.iter().flatten() {
+        let state = state(&component.status);
+        if state == "UNINSTALLED" {
+            remove(tx, scope, thing, &component.component_name).await?;
+        } else if is_state(state) {
+            seen.insert(component.component_name.clone());
+            put(tx, scope, thing, message, component, state, now).await?;
+        } else {
+            tracing::warn!(
+                thing_name = thing,
+                component = component.component_name,
+                state,
+                "a component is in a state that we do not know"
+            );
+        }
+    }
+    if message.message_type == MessageType::Complete {
+        let rows = tx
+            .all(
+                "SELECT component FROM gg_installed
+                 WHERE account = $1 AND region = $2 AND thing = $3",
+                &[
+                    scope.account.as_str().into(),
+                    scope.region.as_str().into(),
+                    thing.into(),
+                ],
+            )
+            .await?;
+        for row in &rows {
+            let name = row.text("component")?;
+            if !seen.contains(&name) {
+                remove(tx, scope, thing, &name).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn remove(tx: &mut Tx, scope: &Scope, thing: &str, component: &str) -> Outcome<()> {
+    tx.execute(
+        "DELETE FROM gg_installed
+         WHERE account = $1 AND region = $2 AND thing = $3 AND component = $4",
+        &[
+            scope.account.as_str().into(),
+            scope.region.as_str().into(),
+            thing.into(),
+            component.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn put(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+    message: &Message,
+    component: &Component,
+    state: &str,
+    now: i64,
+) -> Outcome<()> {
+    let key: Vec<Value> = vec![
+        scope.account.as_str().into(),
+        scope.region.as_str().into(),
+        thing.into(),
+        Value::from(&component.component_name),
+    ];
+    let known = tx
+        .optional(
+            "SELECT state, version, changed_ms, message_ms FROM gg_installed
+             WHERE account = $1 AND region = $2 AND thing = $3 AND component = $4",
+            &key,
+        )
+        .await?;
+    let mut changed_ms = now;
+    if let Some(row) = known {
+        if message.message_type == MessageType::Partial
+            && row.int("message_ms")? > message.timestamp
+        {
+            return Ok(());
+        }
+        if row.text("state")? == state && row.opt_text("version")? == component.version {
+            changed_ms = row.int("changed_ms")?;
+        }
+    }
+    let details = component
+        .component_status_details
+        .clone()
+        .unwrap_or_default();
+    let reason = details
+        .status_reason
+        .map(|reason| reason.chars().take(LONGEST_DETAILS).collect::<String>());
+    let source = source(tx, scope, component).await?;
+    let mut args = key;
+    args.extend([
+        component.version.clone().into(),
+        state.into(),
+        reason.into(),
+        json!(details.status_codes.unwrap_or_default())
+            .to_string()
+            .into(),
+        component.is_root.into(),
+        source.into(),
+        changed_ms.into(),
+        now.into(),
+        message.timestamp.into(),
+    ]);
+    tx.execute(
+        "INSERT INTO gg_installed (account, region, thing, component, version, state, details,
+            codes, is_root, source, changed_ms, reported_ms, message_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT (account, region, thing, component) DO UPDATE SET
+            version = excluded.version, state = excluded.state, details = excluded.details,
+            codes = excluded.codes, is_root = excluded.is_root,
+            source = COALESCE(excluded.source, gg_installed.source),
+            changed_ms = excluded.changed_ms, reported_ms = excluded.reported_ms,
+            message_ms = excluded.message_ms",
+        &args,
+    )
+    .await?;
+    Ok(())
+}
+
+/// What installed a component: the newest deployment that it belongs to, or `LOCAL`.
+async fn source(tx: &mut Tx, scope: &Scope, component: &Component) -> Outcome<Option<String>> {
+    let mut newest: Option<(i64, String)> = None;
+    let mut local = false;
+    for arn in component.fleet_config_arns.iter().flatten().flatten() {
+        if arn == "LOCAL_DEPLOYMENT" {
+            local = true;
+        } else if let Some(found) = deployments::of_configuration(tx, scope, arn).await? {
+            let better = newest
+                .as_ref()
+                .is_none_or(|(revision, _)| *revision < found.revision);
+            if better {
+                newest = Some((found.revision, found.id));
+            }
+        }
+    }
+    Ok(newest
+        .map(|(_, id)| id)
+        .or_else(|| local.then(|| "LOCAL".to_owned())))
+}
