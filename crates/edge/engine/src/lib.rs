@@ -18,3 +18,4 @@ pub mod artifacts;
 pub mod component_store;
 pub mod configuration;
 pub mod deployer;
+pub mod supervisor;
