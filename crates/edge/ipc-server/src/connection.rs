@@ -1,5 +1,6 @@
 //! One client after its greeting: reads frames, runs operations, writes what is in the outbox.
 
+use crate::greeting::linger;
 use crate::input::Input;
 use crate::operations::{
     Answer, Call, Events, Handled, Operation, Reply, RouteCache, publish_to_topic,
@@ -386,6 +387,7 @@ fn write_error(out: &mut Vec<u8>, stream: i32, error: &IpcError) {
 pub(crate) async fn run(mut connection: Connection) {
     // The greeting may have read more than the CONNECT.
     let mut result = connection.receive();
+    let mut is_at_fault = false;
     loop {
         let outbox = Arc::clone(&connection.outbox);
         outbox.append(&mut connection.answers);
@@ -398,6 +400,7 @@ pub(crate) async fn run(mut connection: Connection) {
             write_protocol_error(&mut connection.answers, &error);
             outbox.append(&mut connection.answers);
             outbox.close();
+            is_at_fault = true;
         }
         result = match poll_fn(|context| connection.poll_event(context)).await {
             Event::Read => {
@@ -415,6 +418,9 @@ pub(crate) async fn run(mut connection: Connection) {
         };
     }
     connection.outbox.close();
+    if is_at_fault {
+        linger(&mut connection.socket).await;
+    }
 }
 
 /// Goes to the end of the runtime's queue, without a trip to the system.

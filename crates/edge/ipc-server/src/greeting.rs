@@ -5,6 +5,7 @@ use crate::input::Input;
 use crate::server::Shared;
 use crate::tokens::Identity;
 use std::sync::Arc;
+use std::time::Duration;
 use sward_event_stream::{
     AwaitingConnect, ConnectRequest, Decoded, Limits, Message, ProtocolError, decode,
     write_protocol_error,
@@ -15,6 +16,8 @@ use tokio::net::UnixStream;
 
 /// A CONNECT is short; nobody unknown makes us keep more than this.
 const MAX_CONNECT_LENGTH: usize = 16 * 1024;
+/// How long a client that was turned away may take to notice.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Reads the CONNECT and answers it; `None` where the client was turned away or left.
 pub(crate) async fn greet(stream: UnixStream, shared: &Arc<Shared>) -> Option<Connection> {
@@ -47,6 +50,7 @@ async fn exchange(mut stream: UnixStream, shared: &Arc<Shared>) -> Option<Connec
                 let Some(identity) = identify(&request, &stream, shared) else {
                     request.reject(&mut answer);
                     stream.write_all(&answer).await.ok()?;
+                    linger(&mut stream).await;
                     return None;
                 };
                 let session = request.accept(&mut answer);
@@ -59,10 +63,21 @@ async fn exchange(mut stream: UnixStream, shared: &Arc<Shared>) -> Option<Connec
                 tracing::debug!(%error, "an IPC client broke the protocol");
                 write_protocol_error(&mut answer, &error);
                 stream.write_all(&answer).await.ok()?;
+                linger(&mut stream).await;
                 return None;
             }
         }
     }
+}
+
+/// Lets a client that was turned away read why before the socket is gone: the common C runtime
+/// looks at a closed socket first and at what was sent on it never.
+pub(crate) async fn linger(stream: &mut UnixStream) {
+    let mut rest = [0; 512];
+    let until_it_leaves =
+        async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+    // It may stay, and loses the socket then.
+    drop(tokio::time::timeout(LINGER, until_it_leaves).await);
 }
 
 enum First<'a> {
