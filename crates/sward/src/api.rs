@@ -95,7 +95,8 @@ impl Client {
     pub(crate) fn new(cloud: &CloudDirectory) -> Result<Self, Report> {
         let endpoints = cloud.endpoints()?;
         let tls = if endpoints.api.starts_with("https:") {
-            Some(sward_net::tls::client_config_from(&cloud.ca(), None, &[]).map_err(|error| error.report())?)
+            let roots = sward_net::tls::Roots::from_file(&cloud.ca()).map_err(|error| error.report())?;
+            Some(sward_net::tls::client_config(&roots, None, &[]).map_err(|error| error.report())?)
         } else {
             None
         };
@@ -186,14 +187,56 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Request<Body>, String> {
-        let mut request = Request::builder().method(method).uri(url).header("content-type", content_type);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        let uri: http::Uri = url
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let host = uri
+            .authority()
+            .ok_or_else(|| format!("{url} has no host"))?
+            .to_string();
+        let mut all = vec![
+            ("host".to_owned(), host),
+            ("content-type".to_owned(), content_type.to_owned()),
+        ];
+        all.extend(
+            headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let credentials = sward_sigv4::Credentials {
+            access_key_id: self.key.id.clone(),
+            secret_access_key: self.key.secret.clone(),
+            session_token: None,
+        };
+        let unsigned = sward_sigv4::Request {
+            method,
+            path: uri.path(),
+            query: uri.query().unwrap_or_default(),
+            headers: &all,
+        };
+        let added = sward_sigv4::sign(
+            &unsigned,
+            sward_sigv4::Payload::Bytes(&body),
+            &credentials,
+            &self.region,
+            service,
+            unix_seconds()?,
+        );
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in all.iter().chain(&added) {
+            request = request.header(name, value);
         }
-        let mut request = request.body(()).map_err(|error| error.to_string())?;
-        crate::api::sign::sign(&mut request, &body, service, &self.region, &self.key)?;
-        Ok(request.map(|()| sward_net::http::full(Bytes::from(body))))
+        request
+            .body(sward_net::http::full(Bytes::from(body)))
+            .map_err(|error| error.to_string())
     }
+}
+
+fn unix_seconds() -> Result<i64, String> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_err(|error| error.to_string())?;
+    i64::try_from(now.as_secs()).map_err(|error| error.to_string())
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use sward_diagnosis::{Kind, Place, Report};
-use sward_sys::{Isolation, ProcessId, Signal};
+use sward_sys::command::{Isolation, isolate};
+use sward_sys::{ProcessId, Signal};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -118,7 +119,7 @@ impl Program {
 
     /// Sends SIGTERM.
     pub(super) fn ask_to_stop(&self) {
-        self.signal(Signal::Term);
+        self.signal(Signal::Terminate);
     }
 
     fn signal(&self, signal: Signal) {
@@ -153,7 +154,7 @@ fn spawn(
     })?;
     let mut command = std::process::Command::new(binary);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    sward_sys::isolate(&mut command, Isolation { stop_with_parent: true, ..Isolation::default() });
+    isolate(&mut command, Isolation { stop_with_parent: true, ..Isolation::default() });
     let mut child = Command::from(command).spawn().map_err(|error| {
         Report::new(Kind::Device, "program-start", "cannot start a program")
             .at(Place::file(binary))
