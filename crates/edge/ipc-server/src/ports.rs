@@ -146,8 +146,8 @@ pub enum CancelOutcome {
 
 /// Local deployments.
 pub trait DeploymentsPort: Send + Sync + 'static {
-    /// Queues one and answers its id (a UUID). Names and shapes are checked; directories are
-    /// absolute paths that exist.
+    /// Queues one and answers its id (a UUID). Nothing but shapes and the
+    /// group's name is checked: a bad version or folder fails the deployment.
     fn create(&self, request: CreateLocalDeploymentRequest) -> PortFuture<'_, String>;
 
     /// One of them, `None` where the id is unknown.
@@ -171,7 +171,7 @@ pub struct IotCoreSubscription {
 /// The device's connection to AWS IoT Core.
 pub trait IotCorePort: Send + Sync + 'static {
     /// Hands a message to the spooler; done when it is accepted there, not when the broker
-    /// acknowledged it. `payload` is present; topic and size are the port's to check.
+    /// acknowledged it. `payload` is present and the topic valid; size is the port's to check.
     fn publish(&self, request: PublishToIoTCoreRequest) -> PortFuture<'_, ()>;
 
     /// Subscribes; done when the broker answered.

@@ -4,6 +4,7 @@
 //! trailing empty levels do not count, and `$` is a letter like any other.
 
 use std::collections::HashMap;
+use sward_policy::topic::local_levels;
 
 /// A tree of levels with the subscriptions that end at each.
 #[derive(Debug)]
@@ -41,30 +42,10 @@ impl<T> Default for Trie<T> {
     }
 }
 
-/// The levels of a topic or filter without trailing empty ones; none at all for slashes only.
-pub(crate) fn levels(topic: &str) -> impl Iterator<Item = &str> {
-    let trimmed = topic.trim_end_matches('/');
-    // An empty topic has one empty level, slashes only have none.
-    let is_void = trimmed.is_empty() && !topic.is_empty();
-    trimmed.split('/').filter(move |_| !is_void)
-}
-
-/// Whether a filter stands for many topics, which decides the default receive mode.
-pub(crate) fn is_wildcard(filter: &str) -> bool {
-    let mut last = None;
-    for level in levels(filter) {
-        if level == "+" {
-            return true;
-        }
-        last = Some(level);
-    }
-    last == Some("#")
-}
-
 impl<T> Trie<T> {
     /// Adds a subscription.
     pub(crate) fn insert(&mut self, filter: &str, value: T) {
-        let mut levels = levels(filter).peekable();
+        let mut levels = local_levels(filter).peekable();
         if levels.peek().is_none() {
             // Slashes only: accepted, and matches nothing.
             return;
@@ -86,13 +67,13 @@ impl<T> Trie<T> {
 
     /// Takes the subscriptions out of which `is_gone` holds, and the nodes that hold none then.
     pub(crate) fn remove(&mut self, filter: &str, is_gone: impl Fn(&T) -> bool) {
-        let levels: Vec<&str> = levels(filter).collect();
+        let levels: Vec<&str> = local_levels(filter).collect();
         self.root.remove(&levels, &is_gone);
     }
 
     /// Calls `found` for every subscription that the topic reaches.
     pub(crate) fn matches<'t>(&'t self, topic: &str, mut found: impl FnMut(&'t T)) {
-        let levels: Vec<&str> = levels(topic).collect();
+        let levels: Vec<&str> = local_levels(topic).collect();
         if !levels.is_empty() {
             self.root.matches(&levels, &mut found);
         }
@@ -186,7 +167,6 @@ mod tests {
                 })
                 .collect();
             assert_eq!(Value::from(found), case["localMatches"], "{filter:?}");
-            assert_eq!(is_wildcard(filter), case["wildcard"], "{filter:?}");
             trie.remove(filter, |()| true);
             assert!(trie.root.is_empty(), "{filter:?} leaves something behind");
         }

@@ -37,6 +37,7 @@ use std::sync::{Arc, LazyLock};
 use sward_event_stream::{FLAG_TERMINATE_STREAM, MessageTemplate, MessageType};
 use sward_ipc_model as model;
 use sward_ipc_model::{IpcError, ReceiveMode, StreamingOperation};
+use sward_policy::topic::Invalid;
 
 /// What an operation knows of its caller and the rest of the core.
 pub(crate) struct Call<'a> {
@@ -120,6 +121,18 @@ where
     O::Response: Send,
 {
     Handled::Waiting(Box::pin(async move { reply::<O>(future.await) }))
+}
+
+/// Why IoT Core would not take a topic or filter.
+fn invalid_topic(invalid: Invalid) -> IpcError {
+    IpcError::invalid(match invalid {
+        Invalid::Empty => "The topic is blank",
+        Invalid::Wildcard => "The topic of a message must not contain a wildcard",
+        Invalid::TooManySlashes => "The topic has more than 7 slashes",
+        Invalid::TooLong => "The topic is longer than 256 characters",
+        Invalid::TooLongReserved => "The reserved topic is longer than 512 characters",
+        Invalid::Local | Invalid::NoLevels => "The topic is not valid",
+    })
 }
 
 fn refused(error: IpcError) -> Handled {

@@ -2,17 +2,22 @@
 
 use super::{Call, Events, Handled, Handler, refused, stream};
 use crate::access::Service;
-use crate::bus::is_wildcard;
 use sward_ipc_model::{
-    Operation, ReceiveMode, SubscribeToTopic, SubscribeToTopicRequest, SubscribeToTopicResponse,
+    IpcError, Operation, ReceiveMode, SubscribeToTopic, SubscribeToTopicRequest,
+    SubscribeToTopicResponse,
 };
+use sward_policy::topic::LocalFilter;
 
 impl Handler for SubscribeToTopic {
     fn handle(call: &Call<'_>, request: SubscribeToTopicRequest) -> Handled {
         if let Err(error) = call.authorize(Service::PubSub, Self::NAME, &request.topic) {
             return refused(error);
         }
-        let default = if is_wildcard(&request.topic) {
+        let filter = match LocalFilter::parse(&request.topic) {
+            Ok(filter) => filter,
+            Err(_) => return refused(IpcError::invalid("The topic is blank")),
+        };
+        let default = if filter.has_wildcard() {
             ReceiveMode::FromOthers
         } else {
             ReceiveMode::All
