@@ -1,0 +1,105 @@
+//! Statuses on their way to the cloud, one at a time, in order.
+
+use super::{StatusUpdate, backoff};
+use std::collections::VecDeque;
+
+/// Where the first status stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// To be sent.
+    Ready,
+    /// Waits for something else first (a subscription, a version).
+    Waiting,
+    /// Sent; an answer is due by then.
+    Sent { until_ms: u64 },
+    /// Failed; to be sent again then.
+    Later { at_ms: u64 },
+}
+
+/// A queue whose first member is being delivered.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    updates: VecDeque<StatusUpdate>,
+    stage: Stage,
+    failures: u32,
+}
+
+impl Outbox {
+    pub(crate) fn new(updates: Vec<StatusUpdate>) -> Self {
+        Outbox {
+            updates: updates.into(),
+            stage: Stage::Ready,
+            failures: 0,
+        }
+    }
+
+    /// Adds a status. An older one of the same deployment that was not sent is dropped: the
+    /// newer says more.
+    pub(crate) fn push(&mut self, update: StatusUpdate) {
+        let first_is_on_its_way = self.stage != Stage::Ready;
+        let mut index = 0;
+        self.updates.retain(|waiting| {
+            let on_its_way = index == 0 && first_is_on_its_way;
+            index += 1;
+            on_its_way || waiting.id != update.id
+        });
+        self.updates.push_back(update);
+    }
+
+    pub(crate) fn first(&self) -> Option<&StatusUpdate> {
+        self.updates.front()
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(crate) fn set_stage(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// The first is done with; the next is ready.
+    pub(crate) fn pop(&mut self) -> Option<StatusUpdate> {
+        self.stage = Stage::Ready;
+        self.failures = 0;
+        self.updates.pop_front()
+    }
+
+    /// The first did not go through. It is tried again later, behind the others, so that one
+    /// status that gets no answer does not hold up the rest.
+    pub(crate) fn failed(&mut self, now_ms: u64) {
+        self.failures = self.failures.saturating_add(1);
+        self.stage = Stage::Later {
+            at_ms: now_ms + backoff(self.failures),
+        };
+        if let Some(first) = self.updates.pop_front()
+            && !self.updates.iter().any(|newer| newer.id == first.id)
+        {
+            self.updates.push_back(first);
+        }
+    }
+
+    /// The connection is new: everything is to be said again at once.
+    pub(crate) fn restart(&mut self) {
+        self.stage = Stage::Ready;
+    }
+
+    pub(crate) fn contains_end_of(&self, id: &str) -> bool {
+        self.updates
+            .iter()
+            .any(|update| update.id == id && update.status.is_terminal())
+    }
+
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.updates.front()?;
+        match self.stage {
+            Stage::Sent { until_ms } => Some(until_ms),
+            Stage::Later { at_ms } => Some(at_ms),
+            Stage::Ready | Stage::Waiting => None,
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<StatusUpdate> {
+        self.updates.iter().cloned().collect()
+    }
+}
