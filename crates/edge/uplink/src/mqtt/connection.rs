@@ -1,0 +1,634 @@
+//! One connection's task: connect, serve, back off, again.
+
+use super::backoff;
+use super::error::{PublishFailure, SubscribeError};
+use super::state::ConnectionState;
+use super::{Configured, IncomingMessage, MessageProperties, Shared, is_final};
+use bytes::BytesMut;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use sward_diagnosis::Diagnose as _;
+use sward_mqtt::client::{Client, ClientOptions, Event, Outcome};
+use sward_mqtt::packet::{Publish, RetainHandling, SubscribeOptions, Text};
+use sward_mqtt::{Qos, Reason, Version};
+use sward_net::mqtt::{Step, Wire};
+use sward_task::CancellationToken;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// How long a refused filter waits for its next try.
+const REFUSED_RETRY: Duration = Duration::from_secs(120);
+/// SUBSCRIBEs without an answer at once.
+const OPERATIONS: usize = 16;
+
+pub(super) struct ConnectionTask {
+    shared: Arc<Shared>,
+    index: usize,
+    changed: Arc<Notify>,
+    client: Client,
+    epoch: Instant,
+    attempt: u32,
+    number: u64,
+    clean_start: bool,
+    /// What the cloud's session has, as far as known.
+    actual: HashMap<String, Actual>,
+    /// Operations on their way, by token.
+    operations: HashMap<u64, Operation>,
+    next_token: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Actual {
+    Subscribing(Qos),
+    Subscribed(Qos),
+    Refused { again: Instant },
+}
+
+enum Operation {
+    Subscribe { filter: String, qos: Qos },
+    Unsubscribe,
+}
+
+/// Why a connection ended.
+enum Lost {
+    Stop,
+    /// The settings changed: reconnect at once.
+    Settings,
+    Because(String),
+}
+
+impl Lost {
+    fn because(what: impl fmt::Display) -> Lost {
+        Lost::Because(what.to_string())
+    }
+}
+
+/// Tokens of spooled messages are the spool's ids; those of operations have the highest bit.
+const OPERATION: u64 = 1 << 63;
+
+impl ConnectionTask {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, changed: Arc<Notify>) -> ConnectionTask {
+        let configured = Arc::clone(&shared.settings.borrow());
+        ConnectionTask {
+            client: Client::new(options(&configured, index)),
+            shared,
+            index,
+            changed,
+            epoch: Instant::now(),
+            attempt: 1,
+            number: 0,
+            clean_start: true,
+            actual: HashMap::new(),
+            operations: HashMap::new(),
+            next_token: OPERATION,
+        }
+    }
+
+    /// Keeps the connection until the token is cancelled.
+    pub(super) async fn run(mut self, token: CancellationToken) {
+        let mut settings = self.shared.settings.subscribe();
+        loop {
+            let configured = Arc::clone(&settings.borrow_and_update());
+            let started = Instant::now();
+            self.show(ConnectionState::Connecting {
+                attempt: self.attempt,
+                since: started,
+            });
+            let number = self.number;
+            let lost = tokio::select! {
+                biased;
+                () = token.cancelled() => Lost::Stop,
+                lost = self.connect_and_serve(&configured, &token, &mut settings) => lost,
+            };
+            self.went_offline();
+            let held =
+                self.number > number && started.elapsed() >= configured.settings.stable_after;
+            if held {
+                self.attempt = 1;
+            }
+            match lost {
+                Lost::Stop => break,
+                Lost::Settings => {
+                    self.attempt = 1;
+                    self.adopt(&Arc::clone(&settings.borrow_and_update()));
+                }
+                Lost::Because(reason) => {
+                    if !self.wait(&configured, reason, &token, &mut settings).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.show(ConnectionState::Stopped);
+        if self.index == 0 {
+            self.shared.lock().table.clear();
+        }
+    }
+
+    /// Waits for the next try; `false` when the client is to stop.
+    async fn wait(
+        &mut self,
+        configured: &Configured,
+        reason: String,
+        token: &CancellationToken,
+        settings: &mut tokio::sync::watch::Receiver<Arc<Configured>>,
+    ) -> bool {
+        self.attempt = self.attempt.saturating_add(1);
+        let delay = backoff::delay(
+            self.attempt,
+            configured.settings.first_reconnect_delay,
+            configured.settings.longest_reconnect_delay,
+            backoff::random(),
+        );
+        let since = Instant::now();
+        tracing::warn!(client_id = %configured.settings.client_id(self.index), endpoint = %configured.settings.endpoint, attempt = self.attempt - 1, retry_in_ms = delay.as_millis() as u64, error = %reason, "not connected to the cloud");
+        self.show(ConnectionState::Waiting {
+            attempt: self.attempt,
+            reason,
+            since,
+            next_try: since + delay,
+        });
+        tokio::select! {
+            () = token.cancelled() => false,
+            () = sleep_until(since + delay) => true,
+            changed = settings.changed() => {
+                if changed.is_ok() {
+                    self.attempt = 1;
+                    let configured = Arc::clone(&settings.borrow());
+                    self.adopt(&configured);
+                }
+                changed.is_ok()
+            }
+        }
+    }
+
+    /// A new client for new settings; messages in flight go back to the spool.
+    fn adopt(&mut self, configured: &Configured) {
+        let old = options(configured, self.index);
+        self.client = Client::new(old);
+        self.actual.clear();
+        self.clean_start = true;
+        let mut inner = self.shared.lock();
+        if self.index == 0 {
+            inner.spool.return_taken();
+        }
+    }
+
+    fn show(&self, state: ConnectionState) {
+        if self.index == 0 {
+            self.shared.state.send_replace(state);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Everything that a connection's end means for those who wait.
+    fn went_offline(&mut self) {
+        for token in self.client.lost() {
+            if let Some(Operation::Subscribe { filter, .. }) = self.operations.remove(&token) {
+                self.actual.remove(&filter);
+            }
+        }
+        self.operations.clear();
+        self.actual
+            .retain(|_, actual| !matches!(actual, Actual::Subscribing(_)));
+        if self.index != 0 {
+            return;
+        }
+        let lost = self.shared.lock().spool.went_offline();
+        for message in lost {
+            let _ = message.done.send(Err(PublishFailure::Dropped));
+        }
+    }
+
+    async fn connect_and_serve(
+        &mut self,
+        configured: &Configured,
+        token: &CancellationToken,
+        settings: &mut tokio::sync::watch::Receiver<Arc<Configured>>,
+    ) -> Lost {
+        let v3 = configured.settings.version == Version::V311;
+        if v3 && self.clean_start {
+            // 3.1.1 cannot begin afresh and keep the session: one connection clears it.
+            if let Err(lost) = self.clear_session(configured).await {
+                return lost;
+            }
+        }
+        let mut wire = match connect(configured).await {
+            Ok(stream) => Wire::new(stream),
+            Err(error) => return Lost::Because(error),
+        };
+        let clean_start = self.clean_start && !v3;
+        self.client.start(self.now(), clean_start);
+        let lost = self.serve(&mut wire, token, settings).await;
+        if matches!(lost, Lost::Stop | Lost::Settings) {
+            self.client.disconnect();
+            let output = std::mem::take(self.client.output());
+            let _ = timeout(Duration::from_secs(2), wire.finish(output)).await;
+        }
+        lost
+    }
+
+    /// Connects with clean session 1 and leaves.
+    async fn clear_session(&mut self, configured: &Configured) -> Result<(), Lost> {
+        let mut wire = Wire::new(connect(configured).await.map_err(Lost::Because)?);
+        let mut client = Client::new(options(configured, self.index));
+        client.start(self.now(), true);
+        let deadline = Instant::now() + configured.settings.operation_timeout;
+        let (mut input, mut output) = (BytesMut::new(), std::mem::take(client.output()));
+        loop {
+            let step = wire.step(&mut input, &mut output, true);
+            match tokio::time::timeout_at(deadline, step).await {
+                Ok(Ok(Step::Closed)) => {
+                    return Err(Lost::because("the cloud closed the connection"));
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(Lost::because(error)),
+                Err(_) => return Err(Lost::because("no CONNACK in time")),
+            }
+            client.input().unsplit(input.split());
+            match client.poll(self.now()).map_err(Lost::because)? {
+                Some(Event::Connected { .. }) => break,
+                Some(Event::Refused { reason, text }) => return Err(refused(reason, text)),
+                _ => {}
+            }
+        }
+        client.disconnect();
+        let output = std::mem::take(client.output());
+        let _ = timeout(Duration::from_secs(2), wire.finish(output)).await;
+        self.clean_start = false;
+        Ok(())
+    }
+
+    async fn serve(
+        &mut self,
+        wire: &mut Wire<TlsStream<TcpStream>>,
+        token: &CancellationToken,
+        settings: &mut tokio::sync::watch::Receiver<Arc<Configured>>,
+    ) -> Lost {
+        let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+        let changed = Arc::clone(&self.changed);
+        loop {
+            loop {
+                let now = self.now();
+                match self.client.poll(now) {
+                    Ok(Some(event)) => {
+                        if let Some(lost) = self.event(event) {
+                            return lost;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(violation) => return Lost::because(violation),
+                }
+            }
+            if self.client.is_connected() {
+                self.reconcile();
+                self.send_spooled();
+            }
+            let due = self.client.next_timeout();
+            let retry = self.next_retry();
+            std::mem::swap(&mut output, self.client.output());
+            std::mem::swap(&mut input, self.client.input());
+            let step = {
+                let epoch = self.epoch;
+                let timer = async {
+                    let due = due.map(|due| epoch + Duration::from_millis(due));
+                    match due.into_iter().chain(retry).min() {
+                        Some(at) => sleep_until(at).await,
+                        None => pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => Woken::Lost(Lost::Stop),
+                    step = wire.step(&mut input, &mut output, true) => match step {
+                        Ok(Step::Closed) => Woken::Lost(Lost::because("the cloud closed the connection")),
+                        Ok(_) => Woken::Go,
+                        Err(error) => Woken::Lost(Lost::because(error)),
+                    },
+                    () = changed.notified() => Woken::Go,
+                    changed = settings.changed() => match changed {
+                        Ok(()) => Woken::Lost(Lost::Settings),
+                        Err(_) => Woken::Lost(Lost::Stop),
+                    },
+                    () = timer => Woken::Timer,
+                }
+            };
+            std::mem::swap(&mut output, self.client.output());
+            std::mem::swap(&mut input, self.client.input());
+            match step {
+                Woken::Go => {}
+                Woken::Lost(lost) => return lost,
+                Woken::Timer => {
+                    let now = self.now();
+                    match self.client.handle_timeout(now) {
+                        Ok(Some(event)) => {
+                            if let Some(lost) = self.event(event) {
+                                return lost;
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(violation) => return Lost::because(violation),
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_retry(&self) -> Option<Instant> {
+        self.actual
+            .values()
+            .filter_map(|actual| match actual {
+                Actual::Refused { again } => Some(*again),
+                _ => None,
+            })
+            .min()
+    }
+
+    fn event(&mut self, event: Event) -> Option<Lost> {
+        match event {
+            Event::Connected { session_present } => self.connected(session_present),
+            Event::Refused { reason, text } => return Some(refused(reason, text)),
+            Event::Closed { reason, text } => {
+                let text = text.map(|text| format!(" ({text})")).unwrap_or_default();
+                return Some(Lost::Because(format!(
+                    "the cloud ended the connection: {reason}{text}"
+                )));
+            }
+            Event::Message(publish) => self.message(publish),
+            Event::Published { token, reason } => self.published(token, reason),
+            Event::Subscribed { token, reasons } => self.subscribed(token, &reasons),
+            Event::Unsubscribed { token, .. } => {
+                self.operations.remove(&token);
+            }
+            Event::TimedOut { token } => self.timed_out(token),
+        }
+        None
+    }
+
+    fn connected(&mut self, session_present: bool) {
+        self.clean_start = false;
+        self.number += 1;
+        if !session_present {
+            self.actual.clear();
+        }
+        tracing::info!(
+            connection = self.index + 1,
+            session_present,
+            "connected to the cloud"
+        );
+        self.show(ConnectionState::Connected {
+            since: Instant::now(),
+            number: self.number,
+            session_present,
+        });
+    }
+
+    fn message(&mut self, publish: Publish) {
+        let packet_id = publish.packet_id;
+        let message = IncomingMessage {
+            topic: publish.topic.to_string(),
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: MessageProperties::of_wire(&publish.properties),
+        };
+        let slow = self.shared.lock().table.route(&message);
+        if slow > 0 {
+            tracing::warn!(topic = %message.topic, subscribers = slow, "a subscriber is too slow; it missed a message");
+        }
+        let now = self.now();
+        self.client.acknowledge(now, packet_id);
+    }
+
+    /// Makes the cloud's subscriptions equal to the wanted ones, a few steps at a time.
+    fn reconcile(&mut self) {
+        if self.operations.len() >= OPERATIONS {
+            return;
+        }
+        let now_instant = Instant::now();
+        let (mut missing, gone) = {
+            let inner = self.shared.lock();
+            let wanted = inner.table.wanted(self.index);
+            let missing: Vec<(String, Qos)> = wanted
+                .iter()
+                .filter(|(filter, qos)| match self.actual.get(**filter) {
+                    None => true,
+                    Some(Actual::Subscribing(has) | Actual::Subscribed(has)) => has < *qos,
+                    Some(Actual::Refused { again }) => *again <= now_instant,
+                })
+                .map(|(filter, qos)| ((*filter).to_owned(), *qos))
+                .collect();
+            let gone: Vec<String> = self
+                .actual
+                .keys()
+                .filter(|filter| !wanted.contains_key(filter.as_str()))
+                .cloned()
+                .collect();
+            (missing, gone)
+        };
+        let now = self.now();
+        missing.sort();
+        for (filter, qos) in missing {
+            if self.operations.len() >= OPERATIONS {
+                return;
+            }
+            let token = self.token();
+            let options = SubscribeOptions {
+                qos,
+                no_local: false,
+                retain_as_published: true,
+                retain_handling: RetainHandling::Always,
+            };
+            let text = Text::from(filter.as_str());
+            self.client.subscribe(now, token, vec![(text, options)]);
+            self.actual.insert(filter.clone(), Actual::Subscribing(qos));
+            self.operations
+                .insert(token, Operation::Subscribe { filter, qos });
+        }
+        for filter in gone {
+            let had = self.actual.remove(&filter);
+            if matches!(had, Some(Actual::Refused { .. })) {
+                continue;
+            }
+            let token = self.token();
+            self.client
+                .unsubscribe(now, token, vec![Text::from(filter.as_str())]);
+            self.operations.insert(token, Operation::Unsubscribe);
+        }
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    fn subscribed(&mut self, token: u64, reasons: &[Reason]) {
+        let Some(Operation::Subscribe { filter, qos }) = self.operations.remove(&token) else {
+            return;
+        };
+        let reason = reasons
+            .first()
+            .copied()
+            .unwrap_or(Reason::UNSPECIFIED_ERROR);
+        if reason.is_failure() {
+            tracing::warn!(topic = %filter, %reason, retry_in_s = REFUSED_RETRY.as_secs(), "the cloud refused a subscription");
+            self.refused_filter(&filter);
+            let error = SubscribeError::Refused {
+                filter: filter.clone(),
+                reason,
+            };
+            self.shared.lock().table.answered(&filter, Err(error));
+            return;
+        }
+        if let Some(actual) = self.actual.get_mut(&filter) {
+            *actual = Actual::Subscribed(qos);
+        }
+        self.shared.lock().table.answered(&filter, Ok(qos));
+    }
+
+    fn refused_filter(&mut self, filter: &str) {
+        let jitter = Duration::from_millis(backoff::random() % 10_000);
+        let again = Instant::now() + REFUSED_RETRY + jitter;
+        self.actual
+            .insert(filter.to_owned(), Actual::Refused { again });
+    }
+
+    fn timed_out(&mut self, token: u64) {
+        if let Some(Operation::Subscribe { filter, .. }) = self.operations.remove(&token) {
+            tracing::warn!(topic = %filter, "the cloud did not answer a subscription in time");
+            self.refused_filter(&filter);
+            let error = SubscribeError::TimedOut {
+                filter: filter.clone(),
+            };
+            self.shared.lock().table.answered(&filter, Err(error));
+        }
+    }
+
+    /// Sends what the spool holds, as far as the window allows. Only the first connection does.
+    fn send_spooled(&mut self) {
+        if self.index != 0 {
+            return;
+        }
+        let now = self.now();
+        let mut done = Vec::new();
+        let mut inner = self.shared.lock();
+        while let Some((_, qos0)) = inner.spool.peek() {
+            if (!qos0 && !self.client.has_room()) || self.client.output().len() > 256 * 1024 {
+                break;
+            }
+            let Some((id, spooled)) = inner.spool.take() else {
+                break;
+            };
+            let publish = Publish {
+                dup: false,
+                qos: spooled.message.qos,
+                retain: spooled.message.retain,
+                topic: Text::from(spooled.message.topic.as_str()),
+                packet_id: 0,
+                properties: spooled.message.properties.to_wire(),
+                payload: spooled.message.payload.clone(),
+            };
+            let topic = spooled.message.topic.clone();
+            match self.client.publish(now, id, publish) {
+                Outcome::Sent if qos0 => done.extend(inner.spool.remove(id).map(|m| (m, Ok(())))),
+                Outcome::Sent => {}
+                Outcome::Refused(reason) => {
+                    let failure = PublishFailure::Refused { topic, reason };
+                    done.extend(inner.spool.remove(id).map(|m| (m, Err(failure))));
+                }
+            }
+        }
+        drop(inner);
+        for (message, outcome) in done {
+            let _ = message.done.send(outcome);
+        }
+    }
+
+    fn published(&mut self, id: u64, reason: Reason) {
+        let limit = self.shared.settings.borrow().settings.max_publish_retry;
+        let mut inner = self.shared.lock();
+        let (finished, outcome) = if is_final(reason) {
+            (inner.spool.remove(id), !reason.is_failure())
+        } else {
+            (inner.spool.retry(id, limit), false)
+        };
+        drop(inner);
+        let Some(spooled) = finished else { return };
+        let topic = spooled.message.topic;
+        let outcome = if outcome {
+            Ok(())
+        } else {
+            tracing::warn!(%topic, %reason, "the cloud did not take a message");
+            Err(if is_final(reason) {
+                PublishFailure::Refused { topic, reason }
+            } else {
+                PublishFailure::GivenUp { topic, reason }
+            })
+        };
+        let _ = spooled.done.send(outcome);
+    }
+}
+
+enum Woken {
+    Go,
+    Timer,
+    Lost(Lost),
+}
+
+fn refused(reason: Reason, text: Option<Text>) -> Lost {
+    let text = text.map(|text| format!(" ({text})")).unwrap_or_default();
+    Lost::Because(format!("the cloud refused the connection: {reason}{text}"))
+}
+
+fn options(configured: &Configured, index: usize) -> ClientOptions {
+    let settings = &configured.settings;
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    ClientOptions {
+        username: Some(settings.username().into()),
+        keep_alive: settings.keep_alive,
+        ping_timeout: millis(settings.ping_timeout),
+        operation_timeout: millis(settings.operation_timeout),
+        session_expiry: settings.session_expiry,
+        receive_maximum: settings.receive_maximum,
+        in_flight: settings.max_in_flight,
+        packet: settings.max_message_size + 64 * 1024,
+        ..ClientOptions::new(settings.client_id(index), settings.version)
+    }
+}
+
+/// TCP and TLS; the error is the whole chain of causes.
+async fn connect(configured: &Configured) -> Result<TlsStream<TcpStream>, String> {
+    let settings = &configured.settings;
+    let config = (configured.tls)().map_err(|error| error.report().one_line())?;
+    let (host, port) = (settings.endpoint.as_str(), settings.port);
+    let name = rustls_pki_types::ServerName::try_from(host.to_owned())
+        .map_err(|error| format!("{host} is not a host name: {error}"))?;
+    let connecting = async {
+        let stream = TcpStream::connect((host, port))
+            .await
+            .map_err(|error| format!("cannot connect to {host}:{port}: {error}"))?;
+        // Packets are gathered before they are written; waiting for more only delays them.
+        let _ = stream.set_nodelay(true);
+        TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .map_err(|error| format!("no trusted connection to {host}:{port}: {error}"))
+    };
+    timeout(settings.connect_timeout, connecting)
+        .await
+        .map_err(|_| {
+            format!(
+                "no connection to {host}:{port} within {} s",
+                settings.connect_timeout.as_secs()
+            )
+        })?
+}
