@@ -23,6 +23,9 @@ pub struct Isolation {
     /// Is killed when the thread that started it ends. Only for children of a thread that lives
     /// as long as the process.
     pub die_with_parent: bool,
+    /// Is asked to stop (SIGTERM) when the thread that started it ends: for children that have
+    /// children of their own to end. Loses to `die_with_parent`.
+    pub stop_with_parent: bool,
 }
 
 /// Makes the child the leader of a new session (and so of a process group), and the user wanted.
@@ -40,7 +43,11 @@ pub fn isolate(command: &mut Command, isolation: Isolation) {
             groups,
         )
     });
-    let die_with_parent = isolation.die_with_parent;
+    let with_parent = match (isolation.die_with_parent, isolation.stop_with_parent) {
+        (true, _) => Some(Signal::KILL),
+        (false, true) => Some(Signal::TERM),
+        (false, false) => None,
+    };
     let setup = move || -> io::Result<()> {
         setsid()?;
         if let Some((user, group, groups)) = &ids {
@@ -49,8 +56,8 @@ pub fn isolate(command: &mut Command, isolation: Isolation) {
             set_thread_gid(*group)?;
             set_thread_uid(*user)?;
         }
-        if die_with_parent {
-            follow_parent(parent)?;
+        if let Some(signal) = with_parent {
+            follow_parent(parent, signal)?;
         }
         Ok(())
     };
@@ -63,8 +70,8 @@ pub fn isolate(command: &mut Command, isolation: Isolation) {
     }
 }
 
-fn follow_parent(parent: Pid) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+fn follow_parent(parent: Pid, signal: Signal) -> io::Result<()> {
+    set_parent_process_death_signal(Some(signal))?;
     // The parent may have ended before the line above: then nobody would ever tell us.
     if getppid() != Some(parent) {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -110,6 +117,7 @@ mod tests {
             Isolation {
                 identity: Some(identity),
                 die_with_parent: false,
+                stop_with_parent: false,
             },
         );
         if is_root() {
@@ -129,6 +137,7 @@ mod tests {
             Isolation {
                 identity: None,
                 die_with_parent: true,
+                stop_with_parent: false,
             },
         );
         assert_eq!(output(&mut command), "here");

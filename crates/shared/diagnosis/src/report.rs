@@ -3,7 +3,7 @@
 use crate::{Diagnose, Kind, Place};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// One link of a report: one layer's view of the failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,10 +160,11 @@ impl Report {
         if let Some(place) = self.place().map(ToString::to_string)
             && !text.contains(&place)
         {
-            let _ = write!(text, " ({place})");
+            text.push_str(&format!(" ({place})"));
         }
         if let Some(hint) = self.hint() {
-            let _ = write!(text, "; {hint}");
+            text.push_str("; ");
+            text.push_str(hint);
         }
         text
     }
@@ -173,13 +174,15 @@ impl Report {
     pub fn terminal(&self) -> String {
         let mut text = format!("error: {}", self.links[0].message);
         if let Some(place) = self.place() {
-            let _ = write!(text, "\n   at: {place}");
+            text.push_str(&format!("\n   at: {place}"));
         }
         for link in &self.links[1..] {
-            let _ = write!(text, "\n  why: {}", link.message);
+            text.push_str("\n  why: ");
+            text.push_str(&link.message);
         }
         if let Some(hint) = self.hint() {
-            let _ = write!(text, "\n help: {hint}");
+            text.push_str("\n help: ");
+            text.push_str(hint);
         }
         text
     }

@@ -73,10 +73,11 @@ impl Rule {
                 limit: self.limit,
             });
         }
+        let is_folder_word = matches!(text, "." | "..");
         match text
             .chars()
             .enumerate()
-            .find(|(_, character)| !(self.is_allowed)(*character))
+            .find(|(_, character)| is_folder_word || !(self.is_allowed)(*character))
         {
             None => Ok(()),
             Some((position, character)) => Err(NameError::Character {
@@ -162,12 +163,13 @@ macro_rules! checked_text {
 pub(crate) use checked_text;
 
 checked_text!(
-    /// The name of a component: 1 to 128 of `[a-zA-Z0-9-_.]`.
+    /// The name of a component: 1 to 128 of `[a-zA-Z0-9-_.]`. It names folders too, so `.` and
+    /// `..` are none.
     ComponentName,
     Rule {
         what: "component name",
         limit: 128,
-        allowed: "letters, digits, '-', '_' and '.'",
+        allowed: "letters, digits, '-', '_' and '.', not '.' or '..' alone",
         is_allowed: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
     }
 );
@@ -231,6 +233,9 @@ mod tests {
         check::<ComponentName>("com.example.Hello_World-1", true);
         check::<ComponentName>("", false);
         check::<ComponentName>("a b", false);
+        check::<ComponentName>(".", false);
+        check::<ComponentName>("..", false);
+        check::<ComponentName>("...", true);
         check::<ComponentName>(&"x".repeat(128), true);
         check::<ComponentName>(&"x".repeat(129), false);
         check::<ThingName>("core:1_a-b", true);
