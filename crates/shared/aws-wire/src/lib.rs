@@ -10,3 +10,4 @@
 //! Read first: [`api::ApiRequest`], [`api::ApiResponse`], [`api::ApiError`].
 
 pub mod api;
+pub mod xml;

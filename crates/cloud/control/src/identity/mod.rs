@@ -29,7 +29,7 @@ mod tests;
 
 pub use authorize::{Denied, Rights};
 pub use keys::AccessKey;
-pub use query::{IAM_XMLNS, STS_XMLNS, xml_escape};
+pub use query::{IAM_XMLNS, STS_XMLNS};
 pub use schema::MIGRATIONS;
 
 use crate::ports::{Clock, Entropy};
@@ -180,6 +180,23 @@ impl Identity {
             "sts" => sts::call(self, caller, &query).await,
             _ => self.iam(caller, &query).await,
         }
+    }
+
+    /// The rights of a caller that was identified earlier in the same call.
+    pub async fn rights_of(&self, caller: &Caller) -> Result<Option<Rights>, IdentityError> {
+        if caller.arn.service == "iam" && caller.arn.resource == "root" {
+            return Ok(Some(Rights::Owner));
+        }
+        let session = caller.arn.resource_after("assumed-role/");
+        let Some((name, _)) = session.and_then(|rest| rest.split_once('/')) else {
+            return Ok(None);
+        };
+        let role = self.role(&caller.account, name).await?;
+        Ok(role.map(|role| Rights::Role {
+            account: caller.account.clone(),
+            name: role.name,
+            role_id: role.role_id,
+        }))
     }
 
     /// The action and resource that a policy is asked about before [`Identity::call`].

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use sward_aws_wire::api::{ApiError, ApiRequest, ApiResponse};
+pub(super) use sward_aws_wire::xml::element;
+use sward_aws_wire::xml::escape;
 use sward_diagnosis::{Diagnose, Kind, Place, Report};
 
 /// The XML name space of IAM's answers.
@@ -119,7 +121,7 @@ impl Query {
         let _ = write!(
             xml,
             "<ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{action}Response>",
-            xml_escape(&self.request_id)
+            escape(&self.request_id)
         );
         ApiResponse {
             status: 200,
@@ -128,30 +130,6 @@ impl Query {
             body: xml.into(),
         }
     }
-}
-
-/// An element with text.
-pub(super) fn element(name: &str, text: &str) -> String {
-    format!("<{name}>{}</{name}>", xml_escape(text))
-}
-
-/// Text that is safe inside an element or attribute; characters that XML cannot hold are replaced.
-#[must_use]
-pub fn xml_escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' => escaped.push(character),
-            '\r' => escaped.push_str("&#13;"),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 /// A policy document as IAM returns it: percent-encoded.
