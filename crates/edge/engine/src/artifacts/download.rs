@@ -22,7 +22,9 @@ impl Artifacts {
         arn: Option<&str>,
         artifact: &Artifact,
     ) -> Result<(), ArtifactError> {
-        let have = fs::metadata(part).await.map_or(0, |metadata| metadata.len());
+        let have = fs::metadata(part)
+            .await
+            .map_or(0, |metadata| metadata.len());
         let fetch = |source| ArtifactError::Fetch {
             uri: artifact.uri.clone(),
             source,
@@ -57,7 +59,10 @@ impl Artifacts {
             let chunk = &chunk[usize::try_from(skipped).unwrap_or(chunk.len())..];
             at += chunk.len() as u64;
             if body.total_bytes.is_some_and(|total| at > total) {
-                result = Err(fetch(broken_off(artifact, "more bytes came than announced")));
+                result = Err(fetch(broken_off(
+                    artifact,
+                    "more bytes came than announced",
+                )));
                 break;
             }
             file.write_all(chunk)

@@ -105,10 +105,18 @@ impl ArtifactError {
                 vec![Code::ArtifactDownloadError, Code::ArtifactChecksumMismatch]
             }
             ArtifactError::Read { .. } => {
-                vec![Code::ArtifactDownloadError, Code::IoError, Code::IoReadError]
+                vec![
+                    Code::ArtifactDownloadError,
+                    Code::IoError,
+                    Code::IoReadError,
+                ]
             }
             ArtifactError::Write { .. } => {
-                vec![Code::ArtifactDownloadError, Code::IoError, Code::IoWriteError]
+                vec![
+                    Code::ArtifactDownloadError,
+                    Code::IoError,
+                    Code::IoWriteError,
+                ]
             }
             ArtifactError::Permissions { .. } => vec![
                 Code::ArtifactDownloadError,

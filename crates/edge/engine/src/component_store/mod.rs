@@ -213,7 +213,9 @@ impl ComponentStore {
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         };
         files.iter().all(|file| removed(fs::remove_file(file)))
-            && folders.iter().all(|folder| removed(fs::remove_dir_all(folder)))
+            && folders
+                .iter()
+                .all(|folder| removed(fs::remove_dir_all(folder)))
     }
 
     /// The bytes of all artifacts here.

@@ -26,6 +26,7 @@ pub(super) enum Command {
     },
     Acknowledge {
         id: String,
+        reply: oneshot::Sender<Result<(), JournalError>>,
     },
 }
 
@@ -48,6 +49,12 @@ pub(super) struct Actor {
     tasks: Tasks,
     commands: mpsc::Receiver<Command>,
     current: Option<Current>,
+}
+
+fn answer<T>(reply: oneshot::Sender<T>, result: T) {
+    if reply.send(result).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
+    }
 }
 
 /// All that can wake the actor.
@@ -207,21 +214,16 @@ impl Actor {
     async fn handle(&mut self, command: Command) {
         match command {
             Command::Submit { request, reply } => {
-                let answer = self.submit(request).await;
-                if reply.send(answer).is_err() {
-                    tracing::debug!("nobody waits for the answer any more");
-                }
+                let result = self.submit(request).await;
+                answer(reply, result);
             }
             Command::Cancel { which, reply } => {
-                let answer = self.cancel(which).await;
-                if reply.send(answer).is_err() {
-                    tracing::debug!("nobody waits for the answer any more");
-                }
+                let result = self.cancel(which).await;
+                answer(reply, result);
             }
-            Command::Acknowledge { id } => {
-                if let Err(error) = self.context.record(Entry::Reported { id }).await {
-                    tracing::warn!(%error, "cannot record that a deployment was reported");
-                }
+            Command::Acknowledge { id, reply } => {
+                let result = self.context.record(Entry::Reported { id }).await;
+                answer(reply, result);
             }
         }
     }

@@ -169,11 +169,12 @@ impl Deployer {
         self.context.log().unreported.clone()
     }
 
-    /// Says that the end of a deployment has arrived where it must.
+    /// Says that the end of a deployment has arrived where it must. It is not told again.
     pub async fn acknowledge(&self, id: &str) -> Result<(), DeployerError> {
-        let command = Command::Acknowledge { id: id.to_owned() };
-        let sent = self.commands.send(command).await;
-        sent.map_err(|_| DeployerError::Stopped)
+        let id = id.to_owned();
+        self.ask(|reply| Command::Acknowledge { id, reply })
+            .await?
+            .map_err(|source| DeployerError::Record { source })
     }
 
     /// What runs, in which stage, and what it waits for.

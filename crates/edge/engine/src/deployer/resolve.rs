@@ -227,22 +227,19 @@ impl Context {
     async fn no_candidate(&self, query: &Query, error: &CloudError) -> DeploymentFailure {
         match error {
             CloudError::NotConfigured | CloudError::Refused { status: 404, .. } => {
-                let (store, name) = (self.store.clone(), query.component.clone());
-                let known = blocking(move || store.versions(&name)).await;
-                let error = match error {
-                    CloudError::NotConfigured => None,
-                    refused => Some(refused),
+                let failure = |known: &[ComponentVersion]| {
+                    failure::of_resolution(&no_version(query.clone(), known))
                 };
-                let no_version = no_version(query.clone(), &known.unwrap_or_default());
-                let failure = failure::of_resolution(&no_version);
-                match error {
-                    Some(error) => {
-                        failure.caused_by(DeploymentFailure::new(error.to_string(), &error.codes()))
-                    }
-                    None => failure.because(
+                if *error == CloudError::NotConfigured {
+                    let (store, name) = (self.store.clone(), query.component.clone());
+                    let known = blocking(move || store.versions(&name)).await;
+                    return failure(&known.unwrap_or_default()).because(
                         "this device is not connected to a cloud, so only its own store counts",
-                    ),
+                    );
                 }
+                // Which versions the cloud has, it does not say.
+                let cause = DeploymentFailure::new(error.to_string(), &error.codes());
+                failure(&[]).caused_by(cause)
             }
             error => failure::of_cloud(
                 &format!("cannot resolve a version of component {}", query.component),
