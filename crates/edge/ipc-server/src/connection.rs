@@ -1,5 +1,6 @@
 //! One client after its greeting: reads frames, runs operations, writes what is in the outbox.
 
+use crate::bus::Subscription;
 use crate::greeting::linger;
 use crate::input::Input;
 use crate::operations::{
@@ -16,6 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use sward_event_stream::{
     Decoded, FLAG_TERMINATE_STREAM, Message, MessageTemplate, MessageType, ProtocolError,
     ServerEvent, ServerSession, decode, write_protocol_error,
@@ -26,6 +28,9 @@ use tokio::net::UnixStream;
 
 /// Writing buffers that have grown beyond this are given back when they are empty.
 const KEPT_BUFFER: usize = 256 * 1024;
+
+/// How long calls of a client that has left may take.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// All that can wake a connection.
 enum Event {
@@ -50,18 +55,15 @@ enum Finished {
     Aborted,
 }
 
-/// What an open stream holds.
+/// What a stream with events holds until it ends.
 enum OpenStream {
-    /// Something whose end ends the subscription.
-    Guard {
-        _guard: Box<dyn Send>,
-    },
-    Future(AbortHandle),
+    Local { _subscription: Subscription },
+    Source(AbortHandle),
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        if let OpenStream::Future(handle) = self {
+        if let OpenStream::Source(handle) = self {
             handle.abort();
         }
     }
@@ -227,21 +229,13 @@ impl Connection {
         };
         match operation.run(&call, payload) {
             Handled::Done(reply) => self.reply(stream, operation, reply),
-            Handled::Waiting(future) => {
-                let (handle, registration) = AbortHandle::new_pair();
-                let call = Abortable::new(future, registration);
-                self.streams.insert(stream, OpenStream::Future(handle));
-                self.futures.push(Box::pin(async move {
-                    match call.await {
-                        Ok(reply) => Finished::Call {
-                            stream,
-                            operation,
-                            reply,
-                        },
-                        Err(_) => Finished::Aborted,
-                    }
-                }));
-            }
+            Handled::Waiting(call) => self.futures.push(Box::pin(async move {
+                Finished::Call {
+                    stream,
+                    operation,
+                    reply: call.await,
+                }
+            })),
         }
     }
 
@@ -269,14 +263,14 @@ impl Connection {
             Events::Local {
                 filter,
                 receive_mode,
-            } => OpenStream::Guard {
-                _guard: Box::new(self.shared.bus.subscribe(
+            } => OpenStream::Local {
+                _subscription: self.shared.bus.subscribe(
                     &filter,
                     receive_mode,
                     Arc::clone(self.identity.name()),
                     Arc::clone(&self.outbox),
                     stream,
-                )),
+                ),
             },
             Events::Source(source) => {
                 let (handle, registration) = AbortHandle::new_pair();
@@ -292,7 +286,7 @@ impl Connection {
                         Err(_) => Finished::Aborted,
                     }
                 }));
-                OpenStream::Future(handle)
+                OpenStream::Source(handle)
             }
         };
         self.streams.insert(stream, open);
@@ -327,7 +321,7 @@ impl Connection {
                 operation,
                 reply,
             } => {
-                self.streams.remove(&stream);
+                // A client that ended the stream wanted the act, not the answer.
                 if self.session.is_open(stream) {
                     self.reply(stream, operation, reply);
                 }
@@ -417,9 +411,27 @@ pub(crate) async fn run(mut connection: Connection) {
             Event::Ended => break,
         };
     }
-    connection.outbox.close();
     if is_at_fault {
         linger(&mut connection.socket).await;
+    }
+    finish_calls(connection).await;
+}
+
+/// Ends all subscriptions at once, and lets calls that were begun come to their end: a component
+/// that sends a request and exits meant it.
+async fn finish_calls(connection: Connection) {
+    let Connection {
+        outbox,
+        streams,
+        mut futures,
+        socket,
+        ..
+    } = connection;
+    outbox.close();
+    drop((streams, socket));
+    let rest = async { while futures.next().await.is_some() {} };
+    if tokio::time::timeout(LAST_CALLS, rest).await.is_err() {
+        tracing::warn!("calls of an IPC client that has left did not end in time");
     }
 }
 
