@@ -1,0 +1,155 @@
+"""Buckets and objects through the AWS CLI and boto3."""
+
+import hashlib
+import io
+import os
+import urllib.error
+import urllib.request
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+
+def code(error) -> str:
+    return error.value.response["Error"]["Code"]
+
+
+def test_cli_makes_copies_lists_and_removes(aws_cloud, tmp_path):
+    aws = aws_cloud.aws
+    aws("s3", "mb", "s3://cli-bucket")
+    source = tmp_path / "hello.py"
+    source.write_text("print('hello')\n")
+    aws("s3", "cp", source, "s3://cli-bucket/dir/hello.py")
+    assert "hello.py" in aws("s3", "ls", "s3://cli-bucket/dir/")
+    assert "PRE dir/" in aws("s3", "ls", "s3://cli-bucket")
+    assert "cli-bucket" in aws("s3", "ls")
+    back = tmp_path / "back.py"
+    aws("s3", "cp", "s3://cli-bucket/dir/hello.py", back)
+    assert back.read_text() == source.read_text()
+    aws_cloud.aws_refused("BucketNotEmpty", "s3api", "delete-bucket", "--bucket", "cli-bucket")
+    aws("s3", "rb", "--force", "s3://cli-bucket")
+    aws_cloud.aws_refused("404", "s3api", "head-bucket", "--bucket", "cli-bucket")
+
+
+def test_presigned_url_needs_no_credentials_and_expires(aws_cloud, bucket, tmp_path):
+    s3 = aws_cloud.client("s3")
+    s3.put_object(Bucket=bucket, Key="a b/ü.txt", Body=b"0123456789")
+    url = aws_cloud.aws("s3", "presign", f"s3://{bucket}/a b/ü.txt", "--expires-in", "60").strip()
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"0123456789"
+    request = urllib.request.Request(url, headers={"Range": "bytes=2-4"})
+    with urllib.request.urlopen(request) as answer:
+        assert (answer.status, answer.read()) == (206, b"234")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url.replace("X-Amz-Expires=60", "X-Amz-Expires=61"))
+    assert refused.value.code == 403 and b"SignatureDoesNotMatch" in refused.value.read()
+
+
+def test_objects_keep_bytes_and_headers(aws_cloud, bucket):
+    s3 = aws_cloud.client("s3")
+    put = s3.put_object(
+        Bucket=bucket, Key="k", Body=b"body", ContentType="text/plain", Metadata={"colour": "green"},
+        Tagging="a=1",
+    )
+    assert put["ETag"] == f'"{hashlib.md5(b"body").hexdigest()}"'
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert head["ContentLength"] == 4 and head["ContentType"] == "text/plain"
+    assert head["Metadata"] == {"colour": "green"}
+    assert head["ChecksumCRC32"] or head["ChecksumCRC64NVME"]
+    assert s3.get_object(Bucket=bucket, Key="k", Range="bytes=-2")["Body"].read() == b"dy"
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "x", "Value": "y"}]})
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "x", "Value": "y"}]
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket=bucket, Key="none")
+    assert code(refused) == "NoSuchKey"
+    with pytest.raises(ClientError) as refused:
+        s3.head_object(Bucket=bucket, Key="none")
+    assert code(refused) == "404"
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"", IfNoneMatch="*")
+    assert code(refused) == "PreconditionFailed"
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
+def test_checksums_in_headers_and_trailers(aws_cloud, bucket, algorithm):
+    s3 = aws_cloud.client("s3")
+    body = os.urandom(200_000)
+    s3.put_object(Bucket=bucket, Key="header", Body=body, ChecksumAlgorithm=algorithm)
+
+    class Stream(io.RawIOBase):
+        """Not seekable for botocore, so the checksum comes in a trailer."""
+
+        def __init__(self):
+            self.inner = io.BytesIO(body)
+
+        def readable(self):
+            return True
+
+        def read(self, size=-1):
+            return self.inner.read(size)
+
+        def __len__(self):
+            return len(body)
+
+        def seek(self, *where):
+            return self.inner.seek(*where)
+
+        def tell(self):
+            return self.inner.tell()
+
+    s3.put_object(Bucket=bucket, Key="trailer", Body=Stream(), ChecksumAlgorithm=algorithm)
+    for key in ("header", "trailer"):
+        answer = s3.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        assert answer["Body"].read() == body
+        assert answer[f"Checksum{algorithm}"]
+
+
+def test_large_uploads_go_in_parts(aws_cloud, bucket, tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(20 * 1024 * 1024))
+    aws_cloud.aws("s3", "cp", big, f"s3://{bucket}/big")
+    head = aws_cloud.client("s3").head_object(Bucket=bucket, Key="big")
+    assert head["ContentLength"] == big.stat().st_size and head["ETag"].endswith('-3"')
+    back = tmp_path / "back"
+    aws_cloud.aws("s3", "cp", f"s3://{bucket}/big", back)
+    assert hashlib.sha256(back.read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
+    assert "Uploads" not in aws_cloud.client("s3").list_multipart_uploads(Bucket=bucket)
+
+
+def test_listings_in_pages(aws_cloud, bucket):
+    s3 = aws_cloud.client("s3")
+    keys = sorted(f"{letter}/{number} ü+%.txt" for letter in "abc" for number in range(5)) + ["z"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    for operation in ("list_objects_v2", "list_objects"):
+        pages = s3.get_paginator(operation).paginate(Bucket=bucket, PaginationConfig={"PageSize": 4})
+        assert [row["Key"] for page in pages for row in page.get("Contents", [])] == keys
+        pages = s3.get_paginator(operation).paginate(
+            Bucket=bucket, Delimiter="/", PaginationConfig={"PageSize": 2})
+        found = [row["Prefix"] for page in pages for row in page.get("CommonPrefixes", [])]
+        assert found == ["a/", "b/", "c/"]
+    deleted = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+    assert len(deleted["Deleted"]) == len(keys)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_buckets_in_host_names(aws_cloud, bucket):
+    port = aws_cloud.endpoints()["api"].rsplit(":", 1)[1]
+    s3 = aws_cloud.client(
+        "s3", endpoint_url=f"http://localhost:{port}", config=Config(s3={"addressing_style": "virtual"}))
+    s3.put_object(Bucket=bucket, Key="dir/k", Body=b"x")
+    assert s3.get_object(Bucket=bucket, Key="dir/k")["Body"].read() == b"x"
+
+
+def test_wrong_bytes_are_refused(aws_cloud, bucket):
+    s3 = aws_cloud.client("s3")
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"body", ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==")
+    assert code(refused) == "BadDigest"
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"body", ChecksumCRC32="AAAAAA==")
+    assert code(refused) == "XAmzContentChecksumMismatch"
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
