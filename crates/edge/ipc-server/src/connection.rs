@@ -350,8 +350,10 @@ impl EventSink {
             return true;
         };
         let delivery = self.outbox.deliver(payload.len() + 160, |frames| {
-            // Too long for any client: nothing is written, as if it had been dropped.
-            let _ = self.template.write(frames, self.stream, &[&payload]);
+            let written = self.template.write(frames, self.stream, &[&payload]);
+            if let Err(error) = written {
+                tracing::warn!(%error, "an event is too long for its client");
+            }
         });
         if delivery == Delivery::Dropped && self.outbox.dropped().is_power_of_two() {
             tracing::warn!(

@@ -79,7 +79,7 @@ pub struct IpcError {
     /// `resourceName` of [`ErrorName::ResourceNotFoundError`].
     pub resource_name: Option<String>,
     /// `context` of [`ErrorName::ServiceError`].
-    pub context: Option<Document>,
+    pub context: Option<Box<Document>>,
 }
 
 impl IpcError {
@@ -142,7 +142,7 @@ impl IpcError {
             members.insert("resourceName".into(), id.as_str().into());
         }
         if let Some(context) = &self.context {
-            members.insert("context".into(), Value::Object(context.clone()));
+            members.insert("context".into(), Value::Object(Document::clone(context)));
         }
         body.to_string().into_bytes()
     }
@@ -165,7 +165,10 @@ impl IpcError {
             message,
             resource_type: text("resourceType").map(str::to_owned),
             resource_name: text("resourceName").map(str::to_owned),
-            context: body.get("context").and_then(Value::as_object).cloned(),
+            context: body
+                .get("context")
+                .and_then(Value::as_object)
+                .map(|context| Box::new(context.clone())),
         }
     }
 }

@@ -144,8 +144,10 @@ impl Bus {
                 continue;
             }
             let delivery = subscriber.outbox.deliver(length, |frames| {
-                // Too long for any client: nothing is written, as if it had been dropped.
-                let _ = self.event.write(frames, subscriber.stream, &payload.parts);
+                let written = self.event.write(frames, subscriber.stream, &payload.parts);
+                if let Err(error) = written {
+                    tracing::warn!(%error, "a message is too long for its subscribers");
+                }
             });
             if delivery == Delivery::Dropped && subscriber.outbox.dropped().is_power_of_two() {
                 tracing::warn!(
@@ -238,6 +240,7 @@ mod tests {
     use serde_json::Value;
     use sward_ipc_model::ErrorName;
 
+    #[expect(clippy::print_stdout, reason = "says what was not tested")]
     #[test]
     fn topics_are_as_valid_as_the_nucleus_says() {
         let path = concat!(

@@ -131,6 +131,7 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
+    #[expect(clippy::print_stdout, reason = "says what was not tested")]
     fn golden(file: &str) -> Option<String> {
         let path = format!(
             "{}/../../../../shared/golden/{file}",

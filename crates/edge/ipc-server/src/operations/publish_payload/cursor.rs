@@ -109,6 +109,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Notes a member, and finds fault where it was there before.
+    pub(super) fn once(&self, is_there: &mut bool) -> Result<(), Fault> {
+        if std::mem::replace(is_there, true) {
+            return self.fault("a member is repeated");
+        }
+        Ok(())
+    }
+
     /// Nothing but blanks may follow.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.skip_blanks();

@@ -76,14 +76,17 @@ fn malformed(offset: usize, reason: &str) -> IpcError {
 
 type Members<'a> = (Option<Text<'a>>, Option<Found<'a>>);
 
-/// The top level: `topic` and `publishMessage`. Of repeated members the last one counts.
+/// The top level: `topic` and `publishMessage`. A repeated member is a fault.
 fn request<'a>(cursor: &mut Cursor<'a>) -> Result<Members<'a>, Fault> {
     let mut topic = None;
     let mut message = None;
+    let (mut has_topic, mut has_message) = (false, false);
     cursor.object(|cursor, key| {
         if key.is("topic") {
+            cursor.once(&mut has_topic)?;
             topic = cursor.nullable_text()?;
         } else if key.is("publishMessage") {
+            cursor.once(&mut has_message)?;
             message = match cursor.null()? {
                 true => None,
                 false => Some(publish_message(cursor)?),
@@ -99,10 +102,13 @@ fn request<'a>(cursor: &mut Cursor<'a>) -> Result<Members<'a>, Fault> {
 
 fn publish_message<'a>(cursor: &mut Cursor<'a>) -> Result<Found<'a>, Fault> {
     let mut found = Found::default();
+    let (mut has_json, mut has_binary) = (false, false);
     cursor.object(|cursor, key| {
         if key.is("jsonMessage") {
+            cursor.once(&mut has_json)?;
             found.json = message(cursor)?;
         } else if key.is("binaryMessage") {
+            cursor.once(&mut has_binary)?;
             found.binary = message(cursor)?;
         } else {
             cursor.value()?;
@@ -118,8 +124,10 @@ fn message<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Option<&'a [u8]>>, Faul
         return Ok(None);
     }
     let mut content = None;
+    let mut has_message = false;
     cursor.object(|cursor, key| {
         if key.is("message") {
+            cursor.once(&mut has_message)?;
             let value = cursor.value()?;
             content = (value != b"null").then_some(value);
         } else {

@@ -77,6 +77,10 @@ fn what_is_wrong_is_said() {
         );
     }
     check_refused(
+        r#"{"topic":"t","topic":"t"}"#,
+        "The request is not valid: a member is repeated at byte 21",
+    );
+    check_refused(
         r#"{"topic":1}"#,
         "The request is not valid: a text is expected at byte 9",
     );
@@ -86,8 +90,33 @@ fn what_is_wrong_is_said() {
     );
 }
 
+/// The shapes by which `serde` finds repeated members.
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "only whether they can be read counts")]
+struct Request {
+    topic: String,
+    #[serde(rename = "publishMessage")]
+    message: Forms,
+}
+
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "only whether they can be read counts")]
+struct Forms {
+    #[serde(rename = "jsonMessage")]
+    json: Option<Form>,
+    #[serde(rename = "binaryMessage")]
+    binary: Option<Form>,
+}
+
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "only whether they can be read counts")]
+struct Form {
+    message: Option<Value>,
+}
+
 /// The event that a reader makes which parses the request: what the fast one must equal.
 fn slow(payload: &[u8]) -> Option<(String, Value)> {
+    serde_json::from_slice::<Request>(payload).ok()?;
     let request: Value = serde_json::from_slice(payload).ok()?;
     let request = request.as_object()?;
     let topic = request.get("topic")?.as_str()?.to_owned();
