@@ -1,8 +1,8 @@
 //! What `services` of the configuration shall be after a deployment (core-device §6.10).
 //!
 //! Each component becomes one service: version, type, dependencies, lifecycle with its variables
-//! replaced, `runWith` and configuration. `main` depends on all roots and the nucleus; the nucleus
-//! is carried over where no component of the deployment is one.
+//! replaced, `runWith` and configuration. `main` depends on all roots and the nucleus. A nucleus
+//! that no deployment names is not in the target: it stays as it is.
 
 use crate::configuration::{ConfigurationError, resolve_configuration};
 use crate::document::{DeploymentSpec, RunWith, SpecComponent};
@@ -167,7 +167,7 @@ pub fn target_services(
     for (name, configuration) in configurations {
         services[name.as_str()]["configuration"] = configuration;
     }
-    put_main_and_nucleus(&mut services, components, roots, world.running);
+    services.insert("main".into(), main_service(components, roots));
     Ok(services)
 }
 
@@ -329,22 +329,13 @@ fn run_with_value(run_with: &RunWith) -> Map<String, Value> {
     map
 }
 
-fn put_main_and_nucleus(
-    services: &mut Map<String, Value>,
-    components: &[TargetComponent],
-    roots: &BTreeSet<String>,
-    running: &StampedTree,
-) {
+/// `main` depends on the roots of all groups and on the nucleus, which is always there.
+fn main_service(components: &[TargetComponent], roots: &BTreeSet<String>) -> Value {
     let nucleus = components
         .iter()
         .find(|component| component.component_type == ComponentType::Nucleus)
         .map_or(NUCLEUS_NAME, |component| component.name.as_str());
     let mut wanted: BTreeSet<&str> = roots.iter().map(String::as_str).collect();
     wanted.insert(nucleus);
-    services.insert("main".into(), json!({ "dependencies": wanted }));
-    if !services.contains_key(nucleus)
-        && let Some(running) = running.get(&[nucleus]).and_then(Node::as_map)
-    {
-        services.insert(nucleus.into(), Value::Object(running.to_public_map()));
-    }
+    json!({ "dependencies": wanted })
 }

@@ -97,7 +97,7 @@ impl Resolver {
     }
 
     /// The next question, or the result. A question is repeated until it is answered.
-    pub fn step(&mut self) -> Result<Step, ResolveError> {
+    pub fn step(&mut self) -> Result<Step, Box<ResolveError>> {
         loop {
             self.forget_unreachable();
             let Some(component) = self.pending.first().cloned() else {
@@ -118,7 +118,7 @@ impl Resolver {
     }
 
     /// Answers a question. An answer to a question that is open no more changes nothing.
-    pub fn answer(&mut self, query: Query, candidate: Candidate) -> Result<(), ResolveError> {
+    pub fn answer(&mut self, query: Query, candidate: Candidate) -> Result<(), Box<ResolveError>> {
         let Query {
             component,
             requirements,
@@ -127,19 +127,19 @@ impl Resolver {
             return Ok(());
         }
         if !satisfies_all(&candidate.version, &requirements) {
-            return Err(ResolveError::WrongAnswer {
+            return Err(Box::new(ResolveError::WrongAnswer {
                 component,
                 version: candidate.version,
                 requirements,
-            });
+            }));
         }
         let attempts = self.attempts.entry(component.clone()).or_default();
         *attempts += 1;
         if *attempts > ATTEMPTS_PER_COMPONENT {
-            return Err(ResolveError::Unsettled {
+            return Err(Box::new(ResolveError::Unsettled {
                 component,
                 requirements,
-            });
+            }));
         }
         self.pending.remove(&component);
         let wanted: BTreeSet<ComponentName> = candidate
@@ -211,7 +211,7 @@ impl Resolver {
         self.requirements.retain(|name, _| reached.contains(name));
     }
 
-    fn finish(&mut self) -> Result<Step, ResolveError> {
+    fn finish(&mut self) -> Result<Step, Box<ResolveError>> {
         let components: BTreeMap<ComponentName, ResolvedComponent> = self
             .chosen
             .iter()
@@ -228,11 +228,11 @@ impl Resolver {
             && let Some(component) = path.first()
             && let Some(found) = components.get(component)
         {
-            return Err(ResolveError::Circular {
+            return Err(Box::new(ResolveError::Circular {
                 component: component.clone(),
                 version: found.version.clone(),
                 path,
-            });
+            }));
         }
         Ok(Step::Done(Resolution { components }))
     }

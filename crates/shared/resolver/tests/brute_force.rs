@@ -51,19 +51,19 @@ fn best(world: &World, query: &Query) -> Option<Candidate> {
         })
 }
 
-fn resolve(world: &World, roots: &Roots) -> Result<Resolution, ResolveError> {
+fn resolve(world: &World, roots: &Roots) -> Result<Resolution, Box<ResolveError>> {
     let mut resolver = Resolver::new(roots.clone());
     loop {
         match resolver.step()? {
             Step::Done(resolution) => return Ok(resolution),
             Step::Query(query) => match best(world, &query) {
-                Some(candidate) => resolver.answer(query, candidate)?,
+                Some(candidate) => resolver.answer(query, candidate).map_err(|error| *error)?,
                 None => {
                     let known: Vec<ComponentVersion> = world
                         .get(&query.component)
                         .map(|versions| versions.keys().cloned().collect())
                         .unwrap_or_default();
-                    return Err(no_version(query, &known));
+                    return Err(Box::new(no_version(query, &known)));
                 }
             },
         }
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn it_finds_only_solutions_and_says_truly_why_not(world in world(), roots in roots()) {
-        match resolve(&world, &roots) {
+        match resolve(&world, &roots).map_err(|error| *error) {
             Ok(resolution) => {
                 let set = resolution
                     .components

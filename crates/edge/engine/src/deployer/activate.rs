@@ -16,7 +16,7 @@ use sward_deployment::target::service_behavior;
 use sward_deployment::tree::{Node, StampedTree, UpdateBehavior};
 use sward_deployment::{DeploymentFailure, DeploymentOutcome, DetailedStatus, Plan};
 use sward_diagnosis::Diagnose;
-use sward_model::{ComponentName, NUCLEUS_NAME};
+use sward_model::{ComponentName, ComponentState, NUCLEUS_NAME};
 
 /// What every wait for components gets besides the time-outs of their steps.
 const SETTLE_MARGIN: Duration = Duration::from_secs(120);
@@ -132,10 +132,41 @@ impl Context {
         if names.is_empty() {
             return Ok(());
         }
-        match self.supervisor.settled(names, deadline).await {
-            Settled::Fine => Ok(()),
-            settled => Err(failure::of_settled(&settled, |name| self.arn_of(name))),
+        self.wait_until_steady(names, deadline).await
+    }
+
+    /// Waits until all of these run or have finished, and still do a moment later.
+    async fn wait_until_steady(
+        &self,
+        names: Vec<ComponentName>,
+        deadline: Duration,
+    ) -> Result<(), DeploymentFailure> {
+        let end = tokio::time::Instant::now() + deadline;
+        loop {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            match self.supervisor.settled(names.clone(), left).await {
+                Settled::Fine => {}
+                settled => return Err(failure::of_settled(&settled, |name| self.arn_of(name))),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.retry.steady) => {
+                    if self.are_up(&names) {
+                        return Ok(());
+                    }
+                }
+                () = self.supervisor.unsettled(names.clone()) => {}
+            }
         }
+    }
+
+    fn are_up(&self, names: &[ComponentName]) -> bool {
+        let states = self.supervisor.states();
+        names.iter().all(|name| {
+            matches!(
+                states.get(name),
+                None | Some(ComponentState::Running | ComponentState::Finished)
+            )
+        })
     }
 
     /// The ARN of the version of a component that the configuration names.
@@ -247,7 +278,7 @@ impl Context {
             .supervisor
             .states()
             .into_iter()
-            .filter(|(_, state)| *state == sward_model::ComponentState::Broken)
+            .filter(|(_, state)| *state == ComponentState::Broken)
             .map(|(name, _)| name.to_string())
             .collect();
         let back = Plan::new(&self.services(), &component_map(&snapshot), &broken);

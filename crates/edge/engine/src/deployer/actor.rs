@@ -7,9 +7,7 @@ use super::message::{
 };
 use super::run::Commitment;
 use std::sync::Arc;
-use sward_deployment::{
-    DeploymentFailure, DeploymentOutcome, DeploymentSource, DetailedStatus, LocalRequest,
-};
+use sward_deployment::{DeploymentFailure, DeploymentOutcome, DeploymentSource, DetailedStatus};
 use sward_journal::JournalError;
 use sward_task::Tasks;
 use tokio::sync::{mpsc, oneshot};
@@ -135,7 +133,7 @@ impl Actor {
         found.cloned().unwrap_or_else(|| DeploymentRequest {
             id: open.intent.id.clone(),
             source: DeploymentSource::Local,
-            document: RequestDocument::Local(Box::new(LocalRequest::default())),
+            document: RequestDocument::Local(Box::default()),
         })
     }
 

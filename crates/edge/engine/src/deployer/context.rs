@@ -18,13 +18,16 @@ use tokio::sync::{Notify, broadcast, watch};
 /// Beyond this size the journal is written anew after a deployment.
 const LARGEST_JOURNAL_BYTES: u64 = 256 * 1024;
 
-/// How long to wait between tries for the network.
+/// When a try for the network is repeated, and when components count as up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// The first wait; each further one is twice as long.
+    /// The first wait for the network; each further one is twice as long.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest wait for the network.
     pub longest: Duration,
+    /// How long components must keep running before a deployment has succeeded, so that one that
+    /// ends as soon as it starts does not look like a success.
+    pub steady: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -32,6 +35,7 @@ impl Default for RetryPolicy {
         RetryPolicy {
             first: Duration::from_secs(1),
             longest: Duration::from_secs(60),
+            steady: Duration::from_millis(400),
         }
     }
 }

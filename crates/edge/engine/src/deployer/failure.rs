@@ -3,7 +3,6 @@
 use super::ports::{BrokenComponent, CloudError, Settled};
 use crate::artifacts::ArtifactError;
 use crate::component_store::StoreError;
-use std::fmt::Write as _;
 use sward_deployment::error::DeploymentErrorType as Type;
 use sward_deployment::{DeploymentErrorCode as Code, DeploymentFailure};
 use sward_diagnosis::Diagnose;
@@ -98,7 +97,7 @@ fn of_broken(broken: &BrokenComponent, arn: Option<&str>) -> DeploymentFailure {
     if let Some(code) = broken.exit_code
         && !broken.reason.contains(&format!("code {code}"))
     {
-        let _ = write!(reason, " (exit code {code})");
+        reason.push_str(&format!(" (exit code {code})"));
     }
     let failure = DeploymentFailure::new(
         format!("component {} is BROKEN", broken.name),

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sward_deployment::tree::{Change, StampedTree};
-use sward_deployment::{DeploymentFailure, DeploymentSource, DeploymentSpec, Plan};
+use sward_deployment::{
+    DeploymentFailure, DeploymentSource, DeploymentSpec, DeploymentStatus, Plan,
+};
 
 /// How many finished deployments are remembered for those who ask.
 const REMEMBERED: usize = 20;
@@ -112,6 +114,15 @@ pub(super) struct Open {
     pub(super) failure: Option<DeploymentFailure>,
 }
 
+/// Whether the cloud waits for the end: it does not of a job that it canceled itself.
+fn must_be_reported(update: &DeploymentStatusUpdate) -> bool {
+    match update.source {
+        DeploymentSource::Local => false,
+        DeploymentSource::Shadow => true,
+        DeploymentSource::Jobs => update.status != DeploymentStatus::Canceled,
+    }
+}
+
 /// The sum of all entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct DeploymentLog {
@@ -181,7 +192,7 @@ impl DeploymentLog {
         {
             self.open = None;
         }
-        if update.source.is_cloud() {
+        if must_be_reported(&update) {
             self.unreported.retain(|old| old.id != update.id);
             self.unreported.push(update.clone());
         }
@@ -200,7 +211,7 @@ impl DeploymentLog {
             entries.push(Entry::Finished {
                 update: update.clone(),
             });
-            if update.source.is_cloud() && reported(&update.id) {
+            if must_be_reported(update) && reported(&update.id) {
                 entries.push(Entry::Reported {
                     id: update.id.clone(),
                 });

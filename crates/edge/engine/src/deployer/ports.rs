@@ -257,6 +257,13 @@ pub trait SupervisorPort: Send + Sync + 'static {
     /// Waits until all of these reached what is wanted of them, or one is BROKEN.
     fn settled(&self, names: Vec<ComponentName>, deadline: Duration) -> BoxFuture<'_, Settled>;
 
+    /// Ends when one of these neither runs nor has finished any more. A supervisor that cannot
+    /// tell never ends it.
+    fn unsettled(&self, names: Vec<ComponentName>) -> BoxFuture<'_, ()> {
+        drop(names);
+        Box::pin(std::future::pending())
+    }
+
     /// Waits until these are stopped and forgotten, or the deadline passed.
     fn removed(&self, names: Vec<ComponentName>, deadline: Duration) -> BoxFuture<'_, ()>;
 

@@ -7,6 +7,7 @@ use super::ports::{CandidateRequest, CloudCandidate, CloudError};
 use super::wait::{Ended, Stop};
 use crate::component_store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use sward_deployment::document::LOCAL_DEPLOYMENT_GROUP;
 use sward_deployment::groups::OtherRoot;
 use sward_deployment::target::TargetComponent;
@@ -16,6 +17,9 @@ use sward_model::{Arn, ComponentName, ComponentVersion, VersionRequirement};
 use sward_recipe::{Artifact, ComponentType, DependencyType, Format, Recipe};
 use sward_resolver::{Candidate, Dependency, DependencyKind, Query, Resolver, Step, no_version};
 use sward_task::CancellationToken;
+
+/// How long to wait for the cloud's choice where the device has a version of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A component with its version, and what its recipe says for this device.
 pub(super) struct Chosen {
@@ -99,11 +103,14 @@ impl Context {
             platform: self.platform.clone(),
         };
         let answer = match &local {
-            // With a version at hand nothing is worth a wait.
-            Some(_) => tokio::select! {
-                answer = self.cloud.resolve(request) => answer,
-                () = cancel.cancelled() => return Err(Stop::Canceled),
-            },
+            // With a version at hand nothing is worth a long wait.
+            Some(_) => {
+                let asked = tokio::time::timeout(PATIENCE, self.cloud.resolve(request));
+                tokio::select! {
+                    answer = asked => answer.unwrap_or_else(|_| Err(no_answer())),
+                    () = cancel.cancelled() => return Err(Stop::Canceled),
+                }
+            }
             None => {
                 let for_what = format!("a version of component {}", query.component);
                 let attempt = || self.cloud.resolve(request.clone());
@@ -319,6 +326,13 @@ impl Context {
             ],
         )
         .because("add a manifest for this platform to the recipe")
+    }
+}
+
+fn no_answer() -> CloudError {
+    CloudError::Unreachable {
+        url: "the cloud".to_owned(),
+        reason: "no answer in time".to_owned(),
     }
 }
 

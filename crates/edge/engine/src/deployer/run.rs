@@ -27,6 +27,9 @@ use sward_deployment::{
 use sward_model::{ComponentState, NUCLEUS_NAME};
 use sward_task::CancellationToken;
 
+/// How long a local deployment waits for a cloud that it does not need.
+const LOCAL_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Whether a deployment can still be canceled. Once it is committed, it cannot.
 #[derive(Debug, Default)]
 pub(super) struct Commitment {
@@ -190,6 +193,7 @@ impl Context {
             return Err(Stop::Canceled);
         }
         self.enter(Stage::Activating);
+        let planned = self.plan_again(planned, &resolved)?;
         let intent = Intent::new(&request.id, planned);
         let entry = Entry::Activating {
             intent: Box::new(intent.clone()),
@@ -247,8 +251,9 @@ impl Context {
                 Err(Ended::Error(error)) => Err(error),
             }
         } else {
+            let asked = tokio::time::timeout(LOCAL_PATIENCE, self.groups.thing_groups());
             tokio::select! {
-                answer = self.groups.thing_groups() => answer,
+                answer = asked => answer.unwrap_or_else(|_| Err(too_slow())),
                 () = cancel.cancelled() => return Err(Stop::Canceled),
             }
         };
@@ -347,6 +352,14 @@ impl Context {
         })
     }
 
+    /// Components may have set configuration while they were asked: what they set must stay.
+    fn plan_again(&self, planned: Planned, resolved: &Resolved) -> Result<Planned, Stop> {
+        if self.services() == planned.snapshot {
+            return Ok(planned);
+        }
+        self.plan(planned.spec, planned.memberships, resolved)
+    }
+
     /// The document's time, or now where the nucleus is configured so.
     fn merge_timestamp(&self, spec: &DeploymentSpec, running: &StampedTree) -> i64 {
         const KEY: &str = "deploymentConfigurationTimeSource";
@@ -425,6 +438,13 @@ impl Context {
             }
             Err(error) => tracing::warn!(%error, "cannot clean the component store"),
         }
+    }
+}
+
+fn too_slow() -> CloudError {
+    CloudError::Unreachable {
+        url: "the cloud".to_owned(),
+        reason: "no answer in time".to_owned(),
     }
 }
 

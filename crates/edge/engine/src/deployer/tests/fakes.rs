@@ -286,18 +286,30 @@ impl Core {
         fs: &MemoryFileSystem,
         cloud: &Arc<Cloud>,
     ) -> Result<Core, String> {
+        let supervisor = Arc::new(FakeSupervisor::default());
+        let steady = Duration::from_millis(1);
+        Core::with_supervisor(root, fs, cloud, (supervisor.clone(), supervisor), steady).await
+    }
+
+    /// A core with another supervisor; `fake` is what [`Core::supervisor`] gives then.
+    pub(super) async fn with_supervisor(
+        root: &Path,
+        fs: &MemoryFileSystem,
+        cloud: &Arc<Cloud>,
+        (port, fake): (Arc<dyn SupervisorPort>, Arc<FakeSupervisor>),
+        steady: Duration,
+    ) -> Result<Core, String> {
         let storage = Storage::start().map_err(|error| error.to_string())?;
         let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
         let configuration = Configuration::open(&storage, fs.clone(), Path::new("/config"))
             .await
             .map_err(|error| error.to_string())?;
-        let supervisor = Arc::new(FakeSupervisor::default());
         let tasks = Tasks::new();
         let platform = [("os", "linux"), ("architecture", "amd64")];
         let deployer = Deployer::start(DeployerOptions {
             configuration: configuration.clone(),
             store: ComponentStore::open(root).map_err(|error| error.to_string())?,
-            supervisor: supervisor.clone(),
+            supervisor: port,
             cloud: cloud.clone(),
             artifacts: cloud.clone(),
             groups: cloud.clone(),
@@ -307,6 +319,7 @@ impl Core {
             retry: RetryPolicy {
                 first: Duration::from_secs(3600),
                 longest: Duration::from_secs(3600),
+                steady,
             },
             limits: ArtifactLimits::default(),
             directory: "/deployments".into(),
@@ -318,7 +331,7 @@ impl Core {
         Ok(Core {
             deployer,
             configuration,
-            supervisor,
+            supervisor: fake,
             tasks,
         })
     }

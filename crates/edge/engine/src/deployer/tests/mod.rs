@@ -2,6 +2,7 @@
 
 mod fakes;
 mod power;
+mod real;
 
 use super::*;
 use fakes::{Cloud, Core, PATIENCE, fleet, recipe};
