@@ -9,12 +9,16 @@
 //! - An execution or configuration is handed to the deployer once; the deployer may get it again
 //!   after a restart, and knows ids it works on.
 
+mod driver;
 mod outbox;
 
+pub use driver::{ReportError, StatusReporter, Transport, start};
 pub(crate) use outbox::{Outbox, Stage};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::future::Future;
+use std::pin::Pin;
 pub use sward_deployment::{DeploymentSource, DeploymentStatus, DetailedStatus};
 
 /// A deployment that the cloud asks for.
@@ -61,15 +65,18 @@ pub struct StatusUpdate {
 
 /// Keeps what was not delivered yet, so that a restarted core still delivers it.
 pub trait StatusStore: Send + Sync {
-    /// What was saved last for this listener; empty when nothing was.
-    fn load(&self, source: DeploymentSource) -> Vec<StatusUpdate>;
-    /// Replaces what is saved. Durable on return.
+    /// Replaces what is saved for this listener (`IOT_JOBS` or `SHADOW`). Durable when done. What
+    /// was saved last goes into [`crate::jobs::JobsListener::new`] or
+    /// [`crate::shadow_deployments::ShadowListener::new`] at the next start.
     fn save(
         &self,
         source: DeploymentSource,
-        pending: &[StatusUpdate],
-    ) -> Result<(), StatusStoreError>;
+        pending: Vec<StatusUpdate>,
+    ) -> BoxFuture<'_, Result<(), StatusStoreError>>;
 }
+
+/// A future of a port's method.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The store could not save.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,10 @@
 //!
 //! Read first: [`FleetStatus`], [`Event`], [`Message`].
 
+mod driver;
 mod message;
 
+pub use driver::{FleetStatusHandle, SavedStore, start};
 pub use message::{ComponentStatus, DeploymentInformation, Identity, Message, Trigger};
 
 use std::collections::BTreeMap;
@@ -190,7 +192,7 @@ impl FleetStatus {
         let is_news = !self.changed.is_empty() || !self.removed.is_empty();
         let is_soon = self
             .last_reconnect_ms
-            .is_some_and(|last| now_ms < last + RECONNECT_SPACING_MS);
+            .is_some_and(|last| last <= now_ms && now_ms < last + RECONNECT_SPACING_MS);
         if is_soon && !is_news {
             return Vec::new();
         }
@@ -269,12 +271,15 @@ impl FleetStatus {
         if !self.connected || !self.launch_told {
             return Vec::new();
         }
+        let latest = now_ms.saturating_add(self.cadence_ms);
+        self.periodic_due_ms = self.periodic_due_ms.min(latest);
         if !self.in_deployment && self.periodic_due_ms <= now_ms {
             self.periodic_due_ms = now_ms + self.cadence_ms;
             self.saved.last_periodic_ms = now_ms;
             return self.complete(Trigger::Cadence, now_ms);
         }
-        if self.change_due_ms.is_some_and(|due| due <= now_ms) {
+        let is_due = |due: u64| due <= now_ms || due > now_ms + MIN_SPACING_MS;
+        if self.change_due_ms.is_some_and(is_due) {
             return self.change(now_ms);
         }
         Vec::new()
@@ -303,7 +308,9 @@ impl FleetStatus {
                 return Vec::new();
             }
         }
-        let due = self.last_message_ms.map_or(0, |last| last + MIN_SPACING_MS);
+        // A clock that was put back must not hold the message up.
+        let last = self.last_message_ms.filter(|last| *last <= now_ms);
+        let due = last.map_or(0, |last| last + MIN_SPACING_MS);
         if now_ms < due {
             self.change_due_ms = Some(due);
             return Vec::new();

@@ -1,0 +1,348 @@
+//! Moves the messages and timers of a listener.
+
+use super::{
+    CloudDeployment, DeploymentSink, DeploymentSource, Effect, Event, Machine, StatusStore,
+    StatusStoreError, StatusUpdate,
+};
+use crate::mqtt::{ConnectionState, IncomingMessage, MqttClient, OutgoingMessage};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use sward_mqtt::Qos;
+use sward_task::{CancellationToken, Tasks};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// The MQTT client, as far as a listener needs it.
+pub trait Transport: Send + Sync + 'static {
+    /// The state of the connection.
+    fn connection(&self) -> watch::Receiver<ConnectionState>;
+    /// Hands a QoS 1 message over.
+    fn publish(&self, topic: String, payload: Vec<u8>);
+    /// Subscribes at QoS 1 and forwards messages until `until` is cancelled. `granted` is called
+    /// once with the broker's answer, before the first message.
+    fn subscribe(
+        &self,
+        filter: String,
+        granted: oneshot::Sender<Result<(), String>>,
+        messages: mpsc::Sender<IncomingMessage>,
+        until: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+impl Transport for MqttClient {
+    fn connection(&self) -> watch::Receiver<ConnectionState> {
+        MqttClient::connection(self)
+    }
+
+    fn publish(&self, topic: String, payload: Vec<u8>) {
+        if let Err(error) = MqttClient::publish(self, OutgoingMessage::new(topic, payload)) {
+            tracing::warn!(%error, "a message about a deployment was not taken; it is repeated");
+        }
+    }
+
+    fn subscribe(
+        &self,
+        filter: String,
+        granted: oneshot::Sender<Result<(), String>>,
+        messages: mpsc::Sender<IncomingMessage>,
+        until: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let client = self.clone();
+        let work = async move {
+            let answer = client.subscribe(&filter, Qos::AtLeastOnce).await;
+            let mut subscription = match answer {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    // The listener may have stopped.
+                    let _ = granted.send(Err(error.to_string()));
+                    return;
+                }
+            };
+            let _ = granted.send(Ok(()));
+            while let Some(message) = subscription.recv().await {
+                if messages.send(message).await.is_err() {
+                    return;
+                }
+            }
+        };
+        Box::pin(async move {
+            tokio::select! {
+                () = work => {}
+                () = until.cancelled() => {}
+            }
+        })
+    }
+}
+
+/// A status could not be taken.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// It is not saved; say it again later.
+    #[error(transparent)]
+    Store(#[from] StatusStoreError),
+    /// The listener has stopped.
+    #[error("the listener for deployments has stopped")]
+    Stopped,
+}
+
+/// Gives statuses to a listener. Cheap to clone.
+#[derive(Clone)]
+pub struct StatusReporter {
+    updates: mpsc::Sender<(StatusUpdate, oneshot::Sender<Result<(), StatusStoreError>>)>,
+}
+
+impl StatusReporter {
+    /// Gives a status. Once this returns, the status is saved and will reach the cloud.
+    pub async fn report(&self, update: StatusUpdate) -> Result<(), ReportError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.updates.send((update, reply)).await;
+        sent.map_err(|_| ReportError::Stopped)?;
+        Ok(answer.await.map_err(|_| ReportError::Stopped)??)
+    }
+}
+
+/// Starts a listener.
+pub fn start(
+    machine: impl Machine + 'static,
+    transport: Arc<dyn Transport>,
+    sink: Arc<dyn DeploymentSink>,
+    store: Arc<dyn StatusStore>,
+    tasks: &Tasks,
+) -> StatusReporter {
+    let (updates, receiver) = mpsc::channel(16);
+    let (granted, grants) = mpsc::channel(64);
+    let (inbox_sender, inbox) = mpsc::channel(256);
+    let source = machine.source();
+    let driver = Driver {
+        machine: Box::new(machine),
+        source,
+        transport,
+        sink,
+        store,
+        tasks: tasks.clone(),
+        saved: Ok(()),
+        started: Instant::now(),
+        subscriptions: HashMap::new(),
+        generation: 0,
+        granted,
+        inbox_sender,
+    };
+    let name = match source {
+        DeploymentSource::Shadow => "shadow-deployments",
+        _ => "job-deployments",
+    };
+    let token = tasks.token();
+    tasks.spawn(name, async move {
+        tokio::select! {
+            () = driver.run(receiver, grants, inbox) => {}
+            () = token.cancelled() => {}
+        }
+    });
+    StatusReporter { updates }
+}
+
+type Grant = (String, u64, Result<(), String>);
+type Report = (StatusUpdate, oneshot::Sender<Result<(), StatusStoreError>>);
+
+struct Driver {
+    machine: Box<dyn Machine>,
+    source: DeploymentSource,
+    transport: Arc<dyn Transport>,
+    sink: Arc<dyn DeploymentSink>,
+    store: Arc<dyn StatusStore>,
+    tasks: Tasks,
+    /// How the last saving went.
+    saved: Result<(), StatusStoreError>,
+    started: Instant,
+    /// Filter → which try, and how to end it.
+    subscriptions: HashMap<String, (u64, CancellationToken)>,
+    generation: u64,
+    granted: mpsc::Sender<Grant>,
+    inbox_sender: mpsc::Sender<IncomingMessage>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut updates: mpsc::Receiver<Report>,
+        mut grants: mpsc::Receiver<Grant>,
+        mut inbox: mpsc::Receiver<IncomingMessage>,
+    ) {
+        let mut connection = self.transport.connection();
+        let mut number = None;
+        let now = connection_number(&connection.borrow_and_update());
+        self.follow(&mut number, now).await;
+        loop {
+            let deadline = self.machine.deadline().map(|ms| {
+                let offset = std::time::Duration::from_millis(ms);
+                self.started + offset
+            });
+            tokio::select! {
+                biased;
+                changed = connection.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = connection_number(&connection.borrow_and_update());
+                    self.follow(&mut number, now).await;
+                }
+                Some((filter, generation, answer)) = grants.recv() => {
+                    self.on_grant(&filter, generation, answer).await;
+                }
+                Some(message) = inbox.recv() => {
+                    let event = Event::Message {
+                        topic: &message.topic,
+                        payload: &message.payload,
+                    };
+                    self.step(event).await;
+                }
+                report = updates.recv() => match report {
+                    Some((update, reply)) => {
+                        self.step(Event::Status(update)).await;
+                        let saved = std::mem::replace(&mut self.saved, Ok(()));
+                        // Whoever reported may have gone.
+                        let _ = reply.send(saved);
+                    }
+                    None => return,
+                },
+                () = sleep_until(deadline) => {
+                    self.step(Event::Tick).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the machine of a connection that is new or gone.
+    async fn follow(&mut self, number: &mut Option<u64>, now: Option<u64>) {
+        if *number == now {
+            return;
+        }
+        if number.is_some() {
+            self.step(Event::Disconnected).await;
+        }
+        *number = now;
+        if now.is_some() {
+            self.step(Event::Connected).await;
+        }
+    }
+
+    async fn on_grant(&mut self, filter: &str, generation: u64, answer: Result<(), String>) {
+        let current = self.subscriptions.get(filter);
+        if current.is_none_or(|(known, _)| *known != generation) {
+            return;
+        }
+        match answer {
+            Ok(()) => {
+                self.step(Event::Subscribed(filter)).await;
+            }
+            Err(reason) => {
+                tracing::warn!(
+                    topic = filter,
+                    reason,
+                    "a subscription for deployments was refused; it is tried again"
+                );
+                self.subscriptions.remove(filter);
+                self.step(Event::SubscribeFailed(filter)).await;
+            }
+        }
+    }
+
+    /// Takes an event to the machine and does what it wants.
+    async fn step(&mut self, event: Event<'_>) {
+        let now_ms = self.now_ms();
+        let effects = self.machine.handle(event, now_ms);
+        for effect in effects {
+            match effect {
+                Effect::Subscribe(filter) => self.subscribe(filter),
+                Effect::Unsubscribe(filter) => {
+                    if let Some((_, until)) = self.subscriptions.remove(&filter) {
+                        until.cancel();
+                    }
+                }
+                Effect::Publish { topic, payload } => {
+                    self.transport
+                        .publish(topic, payload.to_string().into_bytes());
+                }
+                Effect::Persist => {
+                    let pending = self.machine.pending();
+                    self.saved = self.store.save(self.source, pending).await;
+                    if let Err(error) = &self.saved {
+                        tracing::error!(%error, "deployment statuses are not saved");
+                    }
+                }
+                Effect::Submit(deployment) => self.submit(deployment),
+                Effect::Cancel(id) => {
+                    tracing::info!(deployment_id = id, "the cloud takes a deployment back");
+                    self.sink.cancel(self.source, &id);
+                }
+                Effect::Delivered {
+                    id,
+                    status,
+                    refused,
+                } => match refused {
+                    None => {
+                        tracing::info!(deployment_id = id, %status, "the cloud knows the deployment's status")
+                    }
+                    Some(reason) => {
+                        tracing::warn!(deployment_id = id, %status, reason, "the cloud refuses the deployment's status");
+                    }
+                },
+            }
+        }
+    }
+
+    fn submit(&self, deployment: CloudDeployment) {
+        tracing::info!(deployment_id = deployment.id, source = %deployment.source, "the cloud asks for a deployment");
+        self.sink.submit(deployment);
+    }
+
+    fn subscribe(&mut self, filter: String) {
+        self.generation += 1;
+        let generation = self.generation;
+        let until = self.tasks.token().child_token();
+        let (granted, answer) = oneshot::channel();
+        let work = self.transport.subscribe(
+            filter.clone(),
+            granted,
+            self.inbox_sender.clone(),
+            until.clone(),
+        );
+        if let Some((_, old)) = self
+            .subscriptions
+            .insert(filter.clone(), (generation, until))
+        {
+            old.cancel();
+        }
+        let grants = self.granted.clone();
+        self.tasks.spawn("deployment-subscription", async move {
+            let tell = async {
+                if let Ok(answer) = answer.await {
+                    // The listener may have stopped.
+                    let _ = grants.send((filter, generation, answer)).await;
+                }
+            };
+            tokio::join!(work, tell);
+        });
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn connection_number(state: &ConnectionState) -> Option<u64> {
+    match state {
+        ConnectionState::Connected { number, .. } => Some(*number),
+        _ => None,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
