@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long an append that nobody waits for may stay without a sync.
-const LAZY_SYNC: Duration = Duration::from_secs(1);
-
 type Reply = oneshot::Sender<Result<(), JournalError>>;
 
 /// A shared journal on the [`Storage`] thread; clones are the same journal.
@@ -27,6 +24,7 @@ struct Shared {
     queue: Mutex<Queue>,
     journal: Mutex<Journal>,
     recovered: Recovered,
+    lazy_sync: Option<Duration>,
 }
 
 struct Queue {
@@ -68,6 +66,7 @@ impl JournalHandle {
             storage: storage.clone(),
             queue: Mutex::new(queue),
             recovered: journal.recovered().clone(),
+            lazy_sync: options.lazy_sync,
             journal: Mutex::new(journal),
         };
         let handle = JournalHandle {
@@ -221,11 +220,9 @@ impl Shared {
             queue.failed = Some(error.clone());
         }
         let wants_lazy_sync = result.is_ok() && waiting.is_empty() && !queue.is_sync_scheduled;
-        if wants_lazy_sync {
+        if let (true, Some(delay)) = (wants_lazy_sync, self.lazy_sync) {
             let shared = self.clone();
-            let lazy = self
-                .storage
-                .post_later(LAZY_SYNC, move || shared.lazy_sync());
+            let lazy = self.storage.post_later(delay, move || shared.lazy_sync());
             queue.is_sync_scheduled = lazy.is_ok();
         }
         drop(queue);

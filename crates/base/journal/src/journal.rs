@@ -34,6 +34,9 @@ pub struct JournalOptions {
     pub segment_bytes: u64,
     /// The largest payload taken.
     pub max_record_bytes: usize,
+    /// How long an append through a [`crate::JournalHandle`] that nobody waits for may stay
+    /// without a sync; `None` for as long as the system likes.
+    pub lazy_sync: Option<std::time::Duration>,
 }
 
 impl Default for JournalOptions {
@@ -41,6 +44,7 @@ impl Default for JournalOptions {
         JournalOptions {
             segment_bytes: 1024 * 1024,
             max_record_bytes: 16 * 1024 * 1024,
+            lazy_sync: Some(std::time::Duration::from_secs(1)),
         }
     }
 }

@@ -9,6 +9,7 @@ const DIRECTORY: &str = "/journal";
 const SMALL: JournalOptions = JournalOptions {
     segment_bytes: 200,
     max_record_bytes: 1000,
+    lazy_sync: Some(std::time::Duration::from_secs(1)),
 };
 
 fn open(fs: &MemoryFileSystem) -> Result<(Journal, Vec<Vec<u8>>), JournalError> {

@@ -18,4 +18,5 @@ pub mod artifacts;
 pub mod component_store;
 pub mod configuration;
 pub mod deployer;
+pub mod logs;
 pub mod supervisor;

@@ -1,0 +1,252 @@
+//! Which processes were started, on disk, so that the next core can end what this one leaves.
+//!
+//! Each root has an instance id that its processes carry in their marker; that alone finds almost
+//! all of them. The ledger adds the sessions of those that emptied their environment. Nothing here
+//! needs an fsync: a kill -9 leaves the page cache, and after a loss of power no process is left.
+
+use super::tree::{self, Target};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use sward_journal::{JournalError, JournalHandle, JournalOptions, RealFileSystem, Record, Storage};
+use sward_model::ComponentName;
+use sward_sys::ProcessId;
+
+/// Beyond this size the ledger is written anew.
+const MOST_BYTES: u64 = 64 * 1024;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum Entry {
+    /// The first record: who we are, and in which boot.
+    Core {
+        instance: String,
+        boot: String,
+    },
+    Started {
+        component: ComponentName,
+        pid: u32,
+        start_time: u64,
+    },
+    Cleared {
+        component: ComponentName,
+    },
+}
+
+impl Entry {
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers serialise")
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    instance: Arc<str>,
+    boot: Arc<str>,
+    journal: JournalHandle,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: BTreeMap<ComponentName, Vec<ProcessId>>,
+    /// Children that somebody here waits for; all others are strays.
+    awaited: HashSet<u32>,
+}
+
+impl Ledger {
+    /// Opens the ledger; the target is what an earlier core of this root may have left.
+    pub(crate) async fn open(
+        storage: &Storage,
+        directory: &Path,
+    ) -> Result<(Ledger, Target), JournalError> {
+        let fs = Arc::new(RealFileSystem);
+        let options = JournalOptions {
+            lazy_sync: None,
+            ..JournalOptions::default()
+        };
+        let (journal, records) = JournalHandle::open(storage, fs, directory, options).await?;
+        let boot = sward_sys::boot_id().unwrap_or_default();
+        let (instance, sessions) = left_over(&records, &boot);
+        let instance = instance.unwrap_or_else(new_instance);
+        let ledger = Ledger {
+            instance: instance.into(),
+            boot: boot.into(),
+            journal,
+            state: Arc::default(),
+        };
+        let orphans = Target {
+            marker: format!("{}:", ledger.instance),
+            sessions,
+        };
+        Ok((ledger, orphans))
+    }
+
+    /// Forgets what earlier cores left, once it is ended.
+    pub(crate) async fn begin(&self) -> Result<(), JournalError> {
+        self.write_anew().await
+    }
+
+    pub(crate) fn marker(&self, component: &ComponentName, run: u64) -> String {
+        format!("{}:{component}:{run}", self.instance)
+    }
+
+    /// Spawns under the lock that the reaper of strays takes, so that it never takes this child.
+    pub(crate) fn spawn<C>(
+        &self,
+        component: &ComponentName,
+        spawn: impl FnOnce() -> std::io::Result<(u32, C)>,
+    ) -> std::io::Result<C> {
+        let mut state = self.lock();
+        let (pid, child) = spawn()?;
+        state.awaited.insert(pid);
+        if let Some(process) = ProcessId::of(pid) {
+            let sessions = state.sessions.entry(component.clone()).or_default();
+            sessions.push(process);
+            let entry = Entry::Started {
+                component: component.clone(),
+                pid,
+                start_time: process.start_time,
+            };
+            self.journal.append(entry.encode());
+        }
+        Ok(child)
+    }
+
+    /// The child was waited for.
+    pub(crate) fn collected(&self, pid: u32) {
+        self.lock().awaited.remove(&pid);
+    }
+
+    /// Collects ended children that nobody waits for.
+    pub(crate) fn reap_strays(&self) {
+        let state = self.lock();
+        let reaped = sward_sys::reap_strays(|pid| state.awaited.contains(&pid));
+        drop(state);
+        for pid in reaped {
+            tracing::debug!(pid, "an orphan of a component has ended");
+        }
+    }
+
+    /// Everything of one component.
+    pub(crate) fn target(&self, component: &ComponentName) -> Target {
+        Target {
+            marker: format!("{}:{component}:", self.instance),
+            sessions: self
+                .lock()
+                .sessions
+                .get(component)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Everything of all components.
+    pub(crate) fn everything(&self) -> Target {
+        Target {
+            marker: format!("{}:", self.instance),
+            sessions: self.lock().sessions.values().flatten().copied().collect(),
+        }
+    }
+
+    /// All processes of a component are gone.
+    pub(crate) fn cleared(&self, component: &ComponentName) {
+        if self.lock().sessions.remove(component).is_some() {
+            let component = component.clone();
+            self.journal.append(Entry::Cleared { component }.encode());
+        }
+    }
+
+    /// Keeps the file small.
+    pub(crate) async fn tidy(&self) -> Result<(), JournalError> {
+        if self.journal.size_bytes() > MOST_BYTES {
+            self.write_anew().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_anew(&self) -> Result<(), JournalError> {
+        let ledger = self.clone();
+        self.journal.compact(move || ledger.content()).await
+    }
+
+    fn content(&self) -> Vec<Vec<u8>> {
+        let core = Entry::Core {
+            instance: self.instance.to_string(),
+            boot: self.boot.to_string(),
+        };
+        let state = self.lock();
+        let started = state.sessions.iter().flat_map(|(component, processes)| {
+            processes.iter().map(|process| Entry::Started {
+                component: component.clone(),
+                pid: process.pid,
+                start_time: process.start_time,
+            })
+        });
+        std::iter::once(core)
+            .chain(started)
+            .map(|entry| entry.encode())
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends what a target names and says so. Blocking.
+pub(crate) fn end_orphans(orphans: &Target, grace: Duration) {
+    let found = tree::members(orphans);
+    if found.is_empty() {
+        return;
+    }
+    tracing::warn!(
+        processes = found.len(),
+        "ending processes that an earlier core left running"
+    );
+    let left = tree::end(orphans, grace);
+    if !left.is_empty() {
+        tracing::error!(processes = left.len(), "some processes cannot be ended");
+    }
+}
+
+/// The instance, and the sessions of this boot that were not cleared.
+fn left_over(records: &[Record], boot: &str) -> (Option<String>, Vec<ProcessId>) {
+    let mut instance = None;
+    let mut is_this_boot = false;
+    let mut sessions: BTreeMap<ComponentName, Vec<ProcessId>> = BTreeMap::new();
+    for record in records {
+        match serde_json::from_slice(&record.payload) {
+            Ok(Entry::Core {
+                instance: id,
+                boot: its_boot,
+            }) => {
+                instance = Some(id);
+                is_this_boot = its_boot == boot;
+            }
+            Ok(Entry::Started {
+                component,
+                pid,
+                start_time,
+            }) => {
+                let process = ProcessId { pid, start_time };
+                sessions.entry(component).or_default().push(process);
+            }
+            Ok(Entry::Cleared { component }) => drop(sessions.remove(&component)),
+            Err(error) => tracing::warn!(%error, "a ledger record cannot be read"),
+        }
+    }
+    if !is_this_boot {
+        sessions.clear();
+    }
+    (instance, sessions.into_values().flatten().collect())
+}
+
+/// A random id from the kernel.
+fn new_instance() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .map(|text| text.trim().replace('-', ""))
+        .unwrap_or_else(|_| format!("{}-{}", std::process::id(), crate::configuration::now_ms()))
+}
