@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sward_task::{CancellationToken, Tasks};
 use sward_uplink::deployments::{
-    BoxFuture, CloudDeployment, DeploymentSink, DeploymentSource, DeploymentStatus, StatusStore,
+    CloudDeployment, DeploymentSink, DeploymentSource, DeploymentStatus, StatusStore,
     StatusStoreError, StatusUpdate, Transport, start,
 };
 use sward_uplink::jobs::JobsListener;
@@ -109,20 +109,18 @@ struct Disk {
 }
 
 impl StatusStore for Disk {
-    fn save(
-        &self,
-        _: DeploymentSource,
-        pending: Vec<StatusUpdate>,
-    ) -> BoxFuture<'_, Result<(), StatusStoreError>> {
-        Box::pin(async move {
-            if *self.is_full.lock().expect("not poisoned") {
-                return Err(StatusStoreError {
-                    reason: "no space".into(),
-                });
-            }
-            *self.saved.lock().expect("not poisoned") = pending;
-            Ok(())
-        })
+    fn load(&self, _: DeploymentSource) -> Vec<StatusUpdate> {
+        self.saved.lock().expect("not poisoned").clone()
+    }
+
+    fn save(&self, _: DeploymentSource, pending: &[StatusUpdate]) -> Result<(), StatusStoreError> {
+        if *self.is_full.lock().expect("not poisoned") {
+            return Err(StatusStoreError {
+                reason: "no space".into(),
+            });
+        }
+        *self.saved.lock().expect("not poisoned") = pending.to_vec();
+        Ok(())
     }
 }
 

@@ -297,10 +297,8 @@ fn jobs_are_taken_back() {
     let mut jobs = started();
     assert_eq!(notify(&mut jobs, 20, json!({})), ["cancel J"]);
     assert!(notify(&mut jobs, 21, json!({})).is_empty());
-    assert!(
-        jobs.handle(job_status("J", DeploymentStatus::Canceled), 1)
-            .is_empty()
-    );
+    let told = brief(&jobs.handle(job_status("J", DeploymentStatus::Canceled), 1));
+    assert_eq!(told, ["delivered J CANCELED"]);
 
     let mut jobs = started();
     assert!(notify(&mut jobs, 20, json!({"IN_PROGRESS": [{"jobId": "J"}]})).is_empty());

@@ -1,8 +1,8 @@
 //! Moves the messages and timers of a listener.
 
 use super::{
-    CloudDeployment, DeploymentSink, DeploymentSource, Effect, Event, Machine, StatusStore,
-    StatusStoreError, StatusUpdate,
+    CloudDeployment, DeploymentSink, DeploymentSource, DeploymentStatus, Effect, Event, Machine,
+    StatusStore, StatusStoreError, StatusUpdate,
 };
 use crate::mqtt::{ConnectionState, IncomingMessage, MqttClient, OutgoingMessage};
 use std::collections::HashMap;
@@ -174,7 +174,7 @@ impl Driver {
         let mut connection = self.transport.connection();
         let mut number = None;
         let now = connection_number(&connection.borrow_and_update());
-        self.follow(&mut number, now).await;
+        self.follow(&mut number, now);
         loop {
             let deadline = self.machine.deadline().map(|ms| {
                 let offset = std::time::Duration::from_millis(ms);
@@ -187,21 +187,21 @@ impl Driver {
                         return;
                     }
                     let now = connection_number(&connection.borrow_and_update());
-                    self.follow(&mut number, now).await;
+                    self.follow(&mut number, now);
                 }
                 Some((filter, generation, answer)) = grants.recv() => {
-                    self.on_grant(&filter, generation, answer).await;
+                    self.on_grant(&filter, generation, answer);
                 }
                 Some(message) = inbox.recv() => {
                     let event = Event::Message {
                         topic: &message.topic,
                         payload: &message.payload,
                     };
-                    self.step(event).await;
+                    self.step(event);
                 }
                 report = updates.recv() => match report {
                     Some((update, reply)) => {
-                        self.step(Event::Status(update)).await;
+                        self.step(Event::Status(update));
                         let saved = std::mem::replace(&mut self.saved, Ok(()));
                         // Whoever reported may have gone.
                         let _ = reply.send(saved);
@@ -209,34 +209,34 @@ impl Driver {
                     None => return,
                 },
                 () = sleep_until(deadline) => {
-                    self.step(Event::Tick).await;
+                    self.step(Event::Tick);
                 }
             }
         }
     }
 
     /// Tells the machine of a connection that is new or gone.
-    async fn follow(&mut self, number: &mut Option<u64>, now: Option<u64>) {
+    fn follow(&mut self, number: &mut Option<u64>, now: Option<u64>) {
         if *number == now {
             return;
         }
         if number.is_some() {
-            self.step(Event::Disconnected).await;
+            self.step(Event::Disconnected);
         }
         *number = now;
         if now.is_some() {
-            self.step(Event::Connected).await;
+            self.step(Event::Connected);
         }
     }
 
-    async fn on_grant(&mut self, filter: &str, generation: u64, answer: Result<(), String>) {
+    fn on_grant(&mut self, filter: &str, generation: u64, answer: Result<(), String>) {
         let current = self.subscriptions.get(filter);
         if current.is_none_or(|(known, _)| *known != generation) {
             return;
         }
         match answer {
             Ok(()) => {
-                self.step(Event::Subscribed(filter)).await;
+                self.step(Event::Subscribed(filter));
             }
             Err(reason) => {
                 tracing::warn!(
@@ -245,13 +245,13 @@ impl Driver {
                     "a subscription for deployments was refused; it is tried again"
                 );
                 self.subscriptions.remove(filter);
-                self.step(Event::SubscribeFailed(filter)).await;
+                self.step(Event::SubscribeFailed(filter));
             }
         }
     }
 
     /// Takes an event to the machine and does what it wants.
-    async fn step(&mut self, event: Event<'_>) {
+    fn step(&mut self, event: Event<'_>) {
         let now_ms = self.now_ms();
         let effects = self.machine.handle(event, now_ms);
         for effect in effects {
@@ -268,7 +268,7 @@ impl Driver {
                 }
                 Effect::Persist => {
                     let pending = self.machine.pending();
-                    self.saved = self.store.save(self.source, pending).await;
+                    self.saved = self.store.save(self.source, &pending);
                     if let Err(error) = &self.saved {
                         tracing::error!(%error, "deployment statuses are not saved");
                     }
@@ -282,15 +282,22 @@ impl Driver {
                     id,
                     status,
                     refused,
-                } => match refused {
-                    None => {
-                        tracing::info!(deployment_id = id, %status, "the cloud knows the deployment's status")
-                    }
-                    Some(reason) => {
-                        tracing::warn!(deployment_id = id, %status, reason, "the cloud refuses the deployment's status");
-                    }
-                },
+                } => self.on_delivered(&id, status, refused),
             }
+        }
+    }
+
+    fn on_delivered(&self, id: &str, status: DeploymentStatus, refused: Option<String>) {
+        match refused {
+            None => {
+                tracing::info!(deployment_id = id, %status, "the cloud knows the deployment's status");
+            }
+            Some(reason) => {
+                tracing::warn!(deployment_id = id, %status, reason, "the cloud refuses the deployment's status");
+            }
+        }
+        if status.is_terminal() {
+            self.store.delivered(self.source, id);
         }
     }
 

@@ -17,8 +17,6 @@ pub(crate) use outbox::{Outbox, Stage};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::future::Future;
-use std::pin::Pin;
 pub use sward_deployment::{DeploymentSource, DeploymentStatus, DetailedStatus};
 
 /// A deployment that the cloud asks for.
@@ -63,20 +61,23 @@ pub struct StatusUpdate {
     pub error_types: Option<Vec<String>>,
 }
 
-/// Keeps what was not delivered yet, so that a restarted core still delivers it.
+/// Keeps what was not delivered yet, so that a restarted core still delivers it. Must not wait.
 pub trait StatusStore: Send + Sync {
-    /// Replaces what is saved for this listener (`IOT_JOBS` or `SHADOW`). Durable when done. What
-    /// was saved last goes into [`crate::jobs::JobsListener::new`] or
-    /// [`crate::shadow_deployments::ShadowListener::new`] at the next start.
+    /// What a run before did not deliver, for this listener's constructor.
+    fn load(&self, source: DeploymentSource) -> Vec<StatusUpdate>;
+    /// Replaces what is kept. What is pending when this returns is given again by
+    /// [`StatusStore::load`] after a crash at any later moment.
     fn save(
         &self,
         source: DeploymentSource,
-        pending: Vec<StatusUpdate>,
-    ) -> BoxFuture<'_, Result<(), StatusStoreError>>;
+        pending: &[StatusUpdate],
+    ) -> Result<(), StatusStoreError>;
+    /// The end of a deployment needs no telling any more: the cloud has it, refuses it for good,
+    /// or took the deployment back itself.
+    fn delivered(&self, source: DeploymentSource, id: &str) {
+        let _ = (source, id);
+    }
 }
-
-/// A future of a port's method.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The store could not save.
 #[derive(Debug, thiserror::Error)]

@@ -11,10 +11,8 @@
 //!
 //! Read first: [`FleetStatus`], [`Event`], [`Message`].
 
-mod driver;
 mod message;
 
-pub use driver::{FleetStatusHandle, SavedStore, start};
 pub use message::{ComponentStatus, DeploymentInformation, Identity, Message, Trigger};
 
 use std::collections::BTreeMap;

@@ -64,7 +64,7 @@ impl JobsListener {
             question: Question::default(),
             active: BTreeMap::new(),
             ended: VecDeque::new(),
-            outbox: Outbox::new(pending),
+            outbox: Outbox::new(pending.into_iter().map(failed_because_canceled).collect()),
             answers: None,
         }
     }
@@ -173,20 +173,24 @@ impl JobsListener {
         }
     }
 
-    fn on_status(&mut self, mut update: StatusUpdate, effects: &mut Vec<Effect>) {
+    fn on_status(&mut self, update: StatusUpdate, effects: &mut Vec<Effect>) {
         if update.status == DeploymentStatus::Queued {
             return;
         }
+        let mut update = update;
         if update.status.is_terminal() {
             let active = self.active.remove(&update.id);
             if update.status == DeploymentStatus::Canceled {
                 if active.is_none_or(|active| active.canceled) {
-                    // The cloud knows.
+                    // The cloud took it back itself.
+                    effects.push(Effect::Delivered {
+                        id: update.id,
+                        status: update.status,
+                        refused: None,
+                    });
                     return;
                 }
-                update.status = DeploymentStatus::Failed;
-                let cause = "the deployment was canceled on the device".to_owned();
-                update.failure_cause.get_or_insert(cause);
+                update = failed_because_canceled(update);
             }
             self.ended.retain(|ended| ended.id != update.id);
             self.ended.push_back(update.clone());
@@ -370,6 +374,17 @@ impl Machine for JobsListener {
     fn pending(&self) -> Vec<StatusUpdate> {
         self.outbox.to_vec()
     }
+}
+
+/// A device cannot say CANCELED of a job; what was canceled here has failed. One that the cloud
+/// canceled is refused there, and that is an answer, too.
+fn failed_because_canceled(mut update: StatusUpdate) -> StatusUpdate {
+    if update.status == DeploymentStatus::Canceled {
+        update.status = DeploymentStatus::Failed;
+        let cause = "the deployment was canceled on the device".to_owned();
+        update.failure_cause.get_or_insert(cause);
+    }
+    update
 }
 
 fn next_topic(thing: &str) -> String {
