@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use sward_net::http::{Handler, Peer, ServeOptions, serve_connection};
-use sward_net::tls::{TlsAcceptor, alpn};
+use sward_net::tls::{Accepted, CertificateDer, TlsAcceptor, alpn};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -62,25 +63,64 @@ async fn serve(
             return;
         }
     };
-    let mqtt = http.is_none() || accepted.protocol.as_deref() == Some(alpn::MQTT);
-    match (http, accepted.certificate) {
-        (Some(http), certificate) if !mqtt => {
-            let peer = Peer {
-                address,
-                certificate,
-                server_name: accepted.server_name,
-                encrypted: true,
-            };
-            let options = ServeOptions::new("device");
-            serve_connection(accepted.stream, peer, http, &options, &gateway.tasks).await;
-        }
-        (_, Some(certificate)) => {
-            let name = accepted.server_name.as_deref();
-            // The future is large; on the heap it does not weigh on HTTP connections.
-            Box::pin(gateway.serve(accepted.stream, &certificate, name, address.ip())).await;
-        }
-        (_, None) => {
-            tracing::info!(%address, "MQTT without a client certificate");
-        }
+    let Accepted {
+        stream,
+        certificate,
+        server_name,
+        protocol,
+    } = accepted;
+    let Some(http) = http else {
+        return mqtt(&gateway, stream, certificate, server_name, address).await;
+    };
+    let (stream, is_mqtt) = match protocol.as_deref() {
+        Some(protocol) => (
+            BufReader::with_capacity(PEEK, stream),
+            protocol == alpn::MQTT,
+        ),
+        // Device SDKs offer ALPN on port 443 only: elsewhere the first byte decides.
+        None => match peek(stream).await {
+            Some(peeked) => peeked,
+            None => return,
+        },
+    };
+    if is_mqtt {
+        return mqtt(&gateway, stream, certificate, server_name, address).await;
     }
+    let peer = Peer {
+        address,
+        certificate,
+        server_name,
+        encrypted: true,
+    };
+    let options = ServeOptions::new("device");
+    serve_connection(stream, peer, http, &options, &gateway.tasks).await;
+}
+
+/// Room for the first byte; larger reads pass it by.
+const PEEK: usize = 16;
+
+/// Waits for the first byte and says whether it begins a CONNECT.
+async fn peek<S: AsyncRead + Unpin>(stream: S) -> Option<(BufReader<S>, bool)> {
+    let mut stream = BufReader::with_capacity(PEEK, stream);
+    let first = tokio::time::timeout(Duration::from_secs(30), stream.fill_buf()).await;
+    let first = *first.ok()?.ok()?.first()?;
+    Some((stream, first == 0x10))
+}
+
+async fn mqtt<S>(
+    gateway: &Gateway,
+    stream: S,
+    certificate: Option<CertificateDer<'static>>,
+    server_name: Option<String>,
+    address: SocketAddr,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let Some(certificate) = certificate else {
+        tracing::info!(%address, "MQTT without a client certificate");
+        return;
+    };
+    let served = gateway.serve(stream, &certificate, server_name.as_deref(), address.ip());
+    // The future is large; on the heap it does not weigh on HTTP connections.
+    Box::pin(served).await;
 }

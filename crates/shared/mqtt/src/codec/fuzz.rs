@@ -106,6 +106,13 @@ fn packets_with_every_property() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Those of the seeds whose kind (the high half of the first byte) is listed.
+pub(crate) fn seeds_of(kinds: &[u8]) -> Vec<Vec<u8>> {
+    let mut seeds = seeds();
+    seeds.retain(|seed| kinds.contains(&(seed[0] >> 4)));
+    seeds
+}
+
 /// Changes a few bytes, inserts, removes, splices; then repairs the outer length.
 pub(crate) fn mutate(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = seeds[dice.below(seeds.len())].clone();

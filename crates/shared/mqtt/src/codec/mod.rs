@@ -13,6 +13,6 @@ pub(crate) use write::{Counter, Writer};
 pub use write::{PublishFrame, encode, encode_publish, publish_length};
 
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
