@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The storage thread has ended, so nothing can be stored any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the storage thread has stopped")]
 pub struct StorageStopped;
 

@@ -80,6 +80,10 @@ impl Tasks {
     ///
     /// Must be called inside a tokio runtime. A future started after the shutdown began still
     /// runs and finds the token cancelled.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that everything else spawns through"
+    )]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

@@ -6,7 +6,6 @@
 
 use super::{Configuration, ConfigurationError};
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,10 +123,7 @@ fn write_scalar(out: &mut String, value: &Value) {
         Value::String(text) => quoted(out, text),
         Value::Object(_) => out.push_str("{}"),
         Value::Array(_) => out.push_str("[]"),
-        other => {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{other}").is_ok();
-        }
+        other => out.push_str(&other.to_string()),
     }
 }
 
@@ -162,7 +158,7 @@ fn quoted(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c)).is_ok();
+                out.push_str(&format!("\\u{:04X}", u32::from(c)));
             }
             c => out.push(c),
         }

@@ -22,8 +22,12 @@ pub use settings::{Format, LogSettings, OutputType, SettingsError};
 use file::RollingFile;
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use sward_journal::Storage;
+
+/// Lines handed over by [`Logs::post`] that may wait for the disk; later ones are dropped.
+const MOST_POSTED_BYTES: usize = 1024 * 1024;
 
 /// All logs of the core; clones are the same.
 #[derive(Clone)]
@@ -34,6 +38,9 @@ struct Shared {
     settings: RwLock<Arc<LogSettings>>,
     /// Touched on the logs' thread only, but for the map itself.
     files: Mutex<HashMap<String, RollingFile>>,
+    /// The last write failed. Told once: the core's own log goes through here, too.
+    has_failed: AtomicBool,
+    posted_bytes: AtomicUsize,
 }
 
 impl Logs {
@@ -43,6 +50,8 @@ impl Logs {
             thread: Storage::start()?,
             settings: RwLock::new(Arc::new(settings)),
             files: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+            posted_bytes: AtomicUsize::new(0),
         })))
     }
 
@@ -79,24 +88,25 @@ impl Logs {
         let shared = self.0.clone();
         let name = logger.to_owned();
         let job = move || shared.write(name, &bytes, &settings);
-        if self.0.thread.run(job).await.is_err() {
-            tracing::warn!(logger, "the logs' thread has ended");
-        }
+        // The thread ends with its last handle, which is this one.
+        drop(self.0.thread.run(job).await);
     }
 
-    /// As [`Logs::write`] without waiting, for the few lines of the core itself.
+    /// As [`Logs::write`] without waiting, for the lines of the core itself. Lines are dropped
+    /// while a megabyte of them waits for the disk.
     pub fn post(&self, logger: &str, entry: LogEntry) {
         let settings = self.settings();
         let bytes = text_of(logger, &[entry], &settings);
+        let count = bytes.len();
+        let waiting = self.0.posted_bytes.fetch_add(count, Ordering::Relaxed);
         let shared = self.0.clone();
         let name = logger.to_owned();
-        if self
-            .0
-            .thread
-            .post(move || shared.write(name, &bytes, &settings))
-            .is_err()
-        {
-            tracing::warn!(logger, "the logs' thread has ended");
+        let write = move || {
+            shared.write(name, &bytes, &settings);
+            shared.posted_bytes.fetch_sub(count, Ordering::Relaxed);
+        };
+        if waiting > MOST_POSTED_BYTES || self.0.thread.post(write).is_err() {
+            self.0.posted_bytes.fetch_sub(count, Ordering::Relaxed);
         }
     }
 }
@@ -127,8 +137,12 @@ impl Shared {
         let file = files
             .entry(logger)
             .or_insert_with_key(|name| RollingFile::new(name));
-        if let Err(error) = file.write(bytes, settings) {
-            tracing::warn!(%error, file = %file.path(settings).display(), "a log cannot be written");
+        let written = file.write(bytes, settings);
+        let path = file.path(settings);
+        drop(files);
+        let had_failed = self.has_failed.swap(written.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (written, had_failed) {
+            tracing::warn!(%error, file = %path.display(), "a log cannot be written");
         }
     }
 }

@@ -162,3 +162,21 @@ async fn a_line_longer_than_a_file_is_written_whole() {
         .collect();
     assert!(all.contains(&long) && all.contains("short") && all.contains("after"));
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_costs_its_lines_only() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("file"), "").expect("a file");
+    let settings = LogSettings {
+        // A folder cannot be made below a file.
+        directory: folder.path().join("file/logs"),
+        ..LogSettings::new(folder.path())
+    };
+    let logs = Logs::start(settings).expect("a thread");
+    logs.write("com.x", vec![entry("lost")]).await;
+    logs.post("com.x", entry("lost"));
+    logs.set(LogSettings::new(folder.path()));
+    logs.write("com.x", vec![entry("kept")]).await;
+    let text = std::fs::read_to_string(folder.path().join("logs/com.x.log")).expect("a file");
+    assert_eq!(text.lines().count(), 1);
+}

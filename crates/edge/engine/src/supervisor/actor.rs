@@ -359,10 +359,10 @@ impl Actor {
             if let Err(error) = tasks.spawn_blocking("end-orphans", work).await {
                 tracing::error!(%error, "orphans cannot be looked for");
             }
+            drop(sender.send(Message::Ready).await);
             if let Err(error) = ledger.begin().await {
                 tracing::warn!(%error, "the list of started processes cannot be kept");
             }
-            drop(sender.send(Message::Ready).await);
         });
     }
 
@@ -478,9 +478,7 @@ async fn single_step(context: &RunContext, request: RunRequest, grace: Duration)
 fn result_of(step: StepKind, outcome: Outcome) -> StepResult {
     match outcome {
         Outcome::Nothing => StepResult::Nothing,
-        Outcome::Exited {
-            code: Some(code), ..
-        } if code == 0 => StepResult::Exited(0),
+        Outcome::Exited { code: Some(0), .. } => StepResult::Exited(0),
         Outcome::Exited {
             code,
             signal,

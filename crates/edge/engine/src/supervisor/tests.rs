@@ -212,8 +212,8 @@ async fn the_shutdown_script_runs_to_its_end_beside_the_run_then_the_tree_is_end
     let core = Core::new().await;
     let a = sleep(1004);
     let lifecycle = json!({
-        "run": format!("trap 'echo term >> order; exit 0' TERM; echo up > up; {a} & wait"),
-        "shutdown": format!("pgrep -fx '{a}' > /dev/null && echo shutdown >> order; echo done >> order"),
+        "run": format!("trap 'echo term >> order; exit 0' TERM; {a} & echo $! > pid; echo up > up; wait"),
+        "shutdown": format!("kill -0 $(cat pid) && echo shutdown >> order; echo done >> order"),
     });
     assert_eq!(core.run("com.x", lifecycle).await, Settled::Fine);
     until("it is up", || core.file("com.x", "up") == "up\n").await;
@@ -463,6 +463,7 @@ async fn a_paused_component_is_held_and_can_still_be_stopped() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "says what was not tested")]
 async fn components_run_as_the_user_chosen() {
     if !sward_sys::is_root() {
         println!("passed over: only root can become another user");
@@ -580,8 +581,11 @@ async fn after_kill_9_the_next_core_ends_what_the_last_one_left() {
     })
     .await;
     // The same component again: its scripts only start once the old ones are gone.
-    let lifecycle =
-        json!({"startup": format!("test $(pgrep -fxc '{a}|{b}') = 0 || echo left > left")});
+    let look = format!(
+        "for line in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $line; echo; done 2> /dev/null |
+         grep -qx -e '{a} ' -e '{b} ' && echo left > left; true"
+    );
+    let lifecycle = json!({"startup": look});
     assert_eq!(core.run("com.x", lifecycle).await, Settled::Fine);
     assert_eq!(all() + count(&c), 0);
     assert_eq!(core.file("com.x", "left"), "");

@@ -256,13 +256,6 @@ impl Machine {
             .collect()
     }
 
-    /// The plan of a component now.
-    pub(crate) fn plan(&self, name: &ComponentName) -> Option<Arc<Plan>> {
-        self.components
-            .get(name)
-            .map(|component| component.plan.clone())
-    }
-
     fn is_current(&self, name: &ComponentName, id: RunId) -> bool {
         let component = self.components.get(name);
         component.is_some_and(|component| component.phase.id() == Some(id))
