@@ -39,6 +39,10 @@ pub use access::AccessPolicies;
 pub use bus::LocalPublisher;
 pub use cli_info::{CliAccess, write_cli_info};
 pub use error::ServerError;
+pub use ports::{
+    CancelOutcome, ComponentsPort, ConfigurationPort, DeploymentsPort, IotCorePort,
+    IotCoreSubscription, LifecyclePort, PortFuture, Ports, UpdateOutcome,
+};
 pub use server::{IpcServer, ServerOptions};
 pub use socket::SocketPath;
 pub use tokens::{CLI_PREFIX, Identity, Token, TokenRegistry};
