@@ -41,11 +41,11 @@ impl Broker {
         }
     }
 
-    fn connect(&self, number: u64) {
+    fn connect(&self, number: u64, session_present: bool) {
         self.connection.send_replace(ConnectionState::Connected {
             since: Instant::now(),
             number,
-            session_present: false,
+            session_present,
         });
     }
 
@@ -164,7 +164,7 @@ async fn a_job_over_a_disconnect() {
         disk.clone(),
         &tasks,
     );
-    broker.connect(1);
+    broker.connect(1, false);
     assert_eq!(next(&mut said).await.0, NEXT);
     broker
         .say(
@@ -191,7 +191,7 @@ async fn a_job_over_a_disconnect() {
         .report(status(DeploymentStatus::Succeeded))
         .await
         .expect("saved");
-    broker.connect(2);
+    broker.connect(2, true);
     assert_eq!(next(&mut said).await.0, NEXT);
     let (_, body) = next(&mut said).await;
     assert_eq!(body["status"], json!("SUCCEEDED"));

@@ -537,3 +537,78 @@ fn a_deleted_shadow_does_not_hold_the_end_back() {
         ["pub update SUCCEEDED"]
     );
 }
+
+#[test]
+fn a_lost_session_is_subscribed_again_before_anything_is_asked() {
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    jobs.handle(Event::Disconnected, 1);
+    assert!(jobs.handle(Event::SessionLost, 2).is_empty());
+    assert_eq!(connect(&mut jobs), ["pub $next:get"]);
+    let mut shadow = shadow();
+    shadow.handle(Event::Disconnected, 1);
+    shadow.handle(Event::SessionLost, 2);
+    assert_eq!(connect(&mut shadow), ["pub get"]);
+}
+
+#[test]
+fn a_late_answer_is_not_taken_for_another_s() {
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    next_is(&mut jobs, "J", 1);
+    let effects = brief(&jobs.handle(job_status("J", DeploymentStatus::InProgress), 50));
+    deliver(&mut jobs, "J", &effects);
+    jobs.handle(job_status("J", DeploymentStatus::Succeeded), 60);
+    jobs.handle(Event::Tick, 30_050);
+    let effects = brief(&jobs.handle(Event::Tick, 35_050));
+    assert_eq!(
+        deliver(&mut jobs, "J", &effects),
+        ["pub J:update SUCCEEDED"]
+    );
+    let topic = format!("{JOBS}J{NS}update/accepted");
+    assert!(
+        say(
+            &mut jobs,
+            &topic,
+            json!({"clientToken": "IN_PROGRESS"}),
+            35_060
+        )
+        .is_empty()
+    );
+    assert_eq!(jobs.pending().len(), 1);
+    say(
+        &mut jobs,
+        &topic,
+        json!({"clientToken": "SUCCEEDED"}),
+        35_070,
+    );
+    assert!(jobs.pending().is_empty());
+}
+
+/// `reported` is one place: what is written last shows, so ends keep their order.
+#[test]
+fn an_older_end_does_not_overwrite_a_newer_one() {
+    let update = format!("{SHADOW}update/accepted");
+    let mut shadow = shadow();
+    say(
+        &mut shadow,
+        &update,
+        desired("a:1", "SUCCEEDED", None, 1),
+        1,
+    );
+    shadow.handle(shadow_status("a:1", DeploymentStatus::Canceled), 2);
+    say(
+        &mut shadow,
+        &update,
+        desired("a:2", "SUCCEEDED", None, 2),
+        3,
+    );
+    shadow.handle(shadow_status("a:2", DeploymentStatus::Succeeded), 4);
+    shadow.handle(Event::Tick, 30_002);
+    let order: Vec<_> = shadow
+        .pending()
+        .into_iter()
+        .map(|update| update.id)
+        .collect();
+    assert_eq!(order, ["a:1", "a:2"]);
+}

@@ -215,6 +215,10 @@ fn comparable(said: &[(String, Value)], keep_version: bool) -> Vec<String> {
             if !keep_version && let Some(body) = payload.as_object_mut() {
                 body.remove("version");
             }
+            // Ours alone: lets a late answer be told from another's.
+            if let Some(body) = payload.as_object_mut() {
+                body.remove("clientToken");
+            }
             // Member order of maps is not the protocol's.
             let details = &mut payload["statusDetails"];
             if let Some(map) = details.as_object_mut() {

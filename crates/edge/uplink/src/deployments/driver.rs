@@ -173,7 +173,7 @@ impl Driver {
     ) {
         let mut connection = self.transport.connection();
         let mut number = None;
-        let now = connection_number(&connection.borrow_and_update());
+        let now = Connection::of(&connection.borrow_and_update());
         self.follow(&mut number, now);
         loop {
             let deadline = self.machine.deadline().map(|ms| {
@@ -186,7 +186,7 @@ impl Driver {
                     if changed.is_err() {
                         return;
                     }
-                    let now = connection_number(&connection.borrow_and_update());
+                    let now = Connection::of(&connection.borrow_and_update());
                     self.follow(&mut number, now);
                 }
                 Some((filter, generation, answer)) = grants.recv() => {
@@ -216,15 +216,18 @@ impl Driver {
     }
 
     /// Tells the machine of a connection that is new or gone.
-    fn follow(&mut self, number: &mut Option<u64>, now: Option<u64>) {
-        if *number == now {
+    fn follow(&mut self, number: &mut Option<u64>, now: Option<Connection>) {
+        if *number == now.map(|now| now.number) {
             return;
         }
         if number.is_some() {
             self.step(Event::Disconnected);
         }
-        *number = now;
-        if now.is_some() {
+        *number = now.map(|now| now.number);
+        if let Some(now) = now {
+            if !now.session_present {
+                self.step(Event::SessionLost);
+            }
             self.step(Event::Connected);
         }
     }
@@ -340,10 +343,26 @@ impl Driver {
     }
 }
 
-fn connection_number(state: &ConnectionState) -> Option<u64> {
-    match state {
-        ConnectionState::Connected { number, .. } => Some(*number),
-        _ => None,
+/// A connection that stands.
+#[derive(Clone, Copy)]
+struct Connection {
+    number: u64,
+    session_present: bool,
+}
+
+impl Connection {
+    fn of(state: &ConnectionState) -> Option<Self> {
+        match state {
+            ConnectionState::Connected {
+                number,
+                session_present,
+                ..
+            } => Some(Connection {
+                number: *number,
+                session_present: *session_present,
+            }),
+            _ => None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod driver;
 mod outbox;
 
 pub use driver::{ReportError, StatusReporter, Transport, start};
-pub(crate) use outbox::{Outbox, Stage};
+pub(crate) use outbox::{Order, Outbox, Stage};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -98,7 +98,10 @@ impl sward_diagnosis::Diagnose for StatusStoreError {
 /// What happens to a listener.
 #[derive(Clone, Debug)]
 pub enum Event<'e> {
-    /// The connection stands; subscriptions made before are in force again.
+    /// Before `Connected`: the broker has forgotten the subscriptions. They are made again before
+    /// anything is asked, so that no answer is lost.
+    SessionLost,
+    /// The connection stands; subscriptions made before are in force.
     Connected,
     /// It is gone; what was not answered has to be said again.
     Disconnected,
@@ -239,6 +242,13 @@ impl Subscriptions {
                 *state = Granted::Asked;
                 effects.push(Effect::Subscribe(filter.clone()));
             }
+        }
+    }
+
+    /// Nothing is in force any more.
+    pub(crate) fn lost(&mut self) {
+        for (_, state) in &mut self.filters {
+            *state = Granted::No;
         }
     }
 

@@ -20,14 +20,25 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     updates: VecDeque<StatusUpdate>,
+    order: Order,
     stage: Stage,
     failures: u32,
 }
 
+/// What happens to a status that did not go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It goes behind the others, so that one without an answer does not hold up the rest.
+    Any,
+    /// It stays first: the last one written is the one that shows.
+    Kept,
+}
+
 impl Outbox {
-    pub(crate) fn new(updates: Vec<StatusUpdate>) -> Self {
+    pub(crate) fn new(updates: Vec<StatusUpdate>, order: Order) -> Self {
         Outbox {
             updates: updates.into(),
+            order,
             stage: Stage::Ready,
             failures: 0,
         }
@@ -65,8 +76,8 @@ impl Outbox {
         self.updates.pop_front()
     }
 
-    /// The first did not go through. It is tried again later, behind the others, so that one
-    /// status that gets no answer does not hold up the rest.
+    /// The first did not go through and is tried again later, unless a newer one of the same
+    /// deployment says more.
     pub(crate) fn failed(&mut self, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
         self.stage = Stage::Later {
@@ -75,7 +86,10 @@ impl Outbox {
         if let Some(first) = self.updates.pop_front()
             && !self.updates.iter().any(|newer| newer.id == first.id)
         {
-            self.updates.push_back(first);
+            match self.order {
+                Order::Any => self.updates.push_back(first),
+                Order::Kept => self.updates.push_front(first),
+            }
         }
     }
 

@@ -79,7 +79,14 @@ pub(super) fn update(thing: &str, update: &StatusUpdate) -> Value {
         "jobId": update.id,
         "status": update.status.as_str(),
         "statusDetails": details(update),
+        "clientToken": update.status.as_str(),
     })
+}
+
+/// The token that an answer gives back.
+pub(super) fn client_token(payload: &[u8]) -> Option<String> {
+    let body: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+    Some(body.get("clientToken")?.as_str()?.to_owned())
 }
 
 fn details(update: &StatusUpdate) -> Map<String, Value> {

@@ -8,13 +8,14 @@
 //! Where this is better than AWS's nucleus, knowingly: a job is recognised by id, execution
 //! number and time of queueing, not by "later than the last", so that a cloud whose clock was put
 //! back is not ignored; a job that the cloud still lists after its end is answered again; a job
-//! canceled here, not by the cloud, is reported FAILED instead of being left IN_PROGRESS.
+//! canceled here, not by the cloud, is reported FAILED instead of being left IN_PROGRESS; updates
+//! carry their status as client token, so that a late answer is not taken for another's.
 
 mod messages;
 
 use crate::deployments::{
-    ANSWER_MS, CloudDeployment, DeploymentSource, DeploymentStatus, Effect, Event, Machine, Outbox,
-    Question, Stage, StatusUpdate, Subscriptions, earliest,
+    ANSWER_MS, CloudDeployment, DeploymentSource, DeploymentStatus, Effect, Event, Machine, Order,
+    Outbox, Question, Stage, StatusUpdate, Subscriptions, earliest,
 };
 use messages::{Answer, Notification};
 use serde_json::json;
@@ -53,6 +54,7 @@ impl JobsListener {
     #[must_use]
     pub fn new(thing: &str, pending: Vec<StatusUpdate>) -> Self {
         let next = next_topic(thing);
+        let pending: Vec<_> = pending.into_iter().map(failed_because_canceled).collect();
         JobsListener {
             subscriptions: Subscriptions::new([
                 format!("{next}/accepted"),
@@ -63,8 +65,12 @@ impl JobsListener {
             connected: false,
             question: Question::default(),
             active: BTreeMap::new(),
-            ended: VecDeque::new(),
-            outbox: Outbox::new(pending.into_iter().map(failed_because_canceled).collect()),
+            ended: pending
+                .iter()
+                .filter(|update| update.status.is_terminal())
+                .cloned()
+                .collect(),
+            outbox: Outbox::new(pending, Order::Any),
             answers: None,
         }
     }
@@ -103,8 +109,12 @@ impl JobsListener {
                 }
             }
             _ => match update.and_then(|update| Some(topic.strip_prefix(&update)?.to_owned())) {
-                Some(end) if end == "/accepted" => self.delivered(None, effects),
-                Some(end) if end == "/rejected" => self.on_rejected(payload, now_ms, effects),
+                Some(end) if end == "/accepted" && self.is_answer(payload) => {
+                    self.delivered(None, effects);
+                }
+                Some(end) if end == "/rejected" && self.is_answer(payload) => {
+                    self.on_rejected(payload, now_ms, effects);
+                }
                 _ => {}
             },
         }
@@ -205,6 +215,14 @@ impl JobsListener {
     fn update_topic(&self, job_id: &str) -> String {
         let thing = &self.thing;
         format!("$aws/things/{thing}/jobs/{job_id}/namespace-{NAMESPACE}/update")
+    }
+
+    /// Whether an answer is about the first status: a late one about the status before must not
+    /// be taken for it. Clouds that do not give the token back are believed.
+    fn is_answer(&self, payload: &[u8]) -> bool {
+        let token = messages::client_token(payload);
+        let wanted = self.outbox.first().map(|update| update.status.as_str());
+        token.is_none_or(|token| Some(token.as_str()) == wanted)
     }
 
     /// Takes the first status one step further.
@@ -321,6 +339,10 @@ impl Machine for JobsListener {
     fn handle(&mut self, event: Event<'_>, now_ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
+            Event::SessionLost => {
+                self.subscriptions.lost();
+                self.answers = None;
+            }
             Event::Connected => {
                 self.connected = true;
                 self.subscriptions.ask(now_ms, &mut effects);

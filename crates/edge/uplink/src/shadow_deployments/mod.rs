@@ -7,8 +7,8 @@
 mod messages;
 
 use crate::deployments::{
-    ANSWER_MS, CloudDeployment, DeploymentSource, DeploymentStatus, Effect, Event, Machine, Outbox,
-    Question, Stage, StatusUpdate, Subscriptions, earliest,
+    ANSWER_MS, CloudDeployment, DeploymentSource, DeploymentStatus, Effect, Event, Machine, Order,
+    Outbox, Question, Stage, StatusUpdate, Subscriptions, earliest,
 };
 use messages::{Desired, Document, Reported};
 use serde_json::json;
@@ -58,7 +58,7 @@ impl ShadowListener {
             last_arn: None,
             active: None,
             ended: pending.iter().rfind(|u| u.status.is_terminal()).cloned(),
-            outbox: Outbox::new(pending),
+            outbox: Outbox::new(pending, Order::Kept),
         }
     }
 
@@ -287,6 +287,7 @@ impl Machine for ShadowListener {
     fn handle(&mut self, event: Event<'_>, now_ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
+            Event::SessionLost => self.subscriptions.lost(),
             Event::Connected => {
                 self.connected = true;
                 self.subscriptions.ask(now_ms, &mut effects);
