@@ -46,7 +46,7 @@ class Gateway:
         self.ports = {"mqtt": 0, "device": 0}
 
     def let_in(self, name: str, policy: dict[str, Any] = EVERYTHING, **more: Any) -> None:
-        self.clients[name] = {"policy": policy, "things": [name], **more}
+        self.clients[name] = {"policy": policy, "things": [name]} | more
         text = json.dumps(self.clients)
         new = self.folder / "clients.json.new"
         new.write_text(text)

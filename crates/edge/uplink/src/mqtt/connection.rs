@@ -101,11 +101,9 @@ impl ConnectionTask {
                 since: started,
             });
             let number = self.number;
-            let lost = tokio::select! {
-                biased;
-                () = token.cancelled() => Lost::Stop,
-                lost = self.connect_and_serve(&configured, &token, &mut settings) => lost,
-            };
+            let lost = self
+                .connect_and_serve(&configured, &token, &mut settings)
+                .await;
             self.went_offline();
             let held =
                 self.number > number && started.elapsed() >= configured.settings.stable_after;
@@ -218,13 +216,17 @@ impl ConnectionTask {
         let v3 = configured.settings.version == Version::V311;
         if v3 && self.clean_start {
             // 3.1.1 cannot begin afresh and keep the session: one connection clears it.
-            if let Err(lost) = self.clear_session(configured).await {
-                return lost;
+            let clearing = token.run_until_cancelled(self.clear_session(configured));
+            match clearing.await {
+                Some(Ok(())) => {}
+                Some(Err(lost)) => return lost,
+                None => return Lost::Stop,
             }
         }
-        let mut wire = match connect(configured).await {
-            Ok(stream) => Wire::new(stream),
-            Err(error) => return Lost::Because(error),
+        let mut wire = match token.run_until_cancelled(connect(configured)).await {
+            Some(Ok(stream)) => Wire::new(stream),
+            Some(Err(error)) => return Lost::Because(error),
+            None => return Lost::Stop,
         };
         let clean_start = self.clean_start && !v3;
         self.client.start(self.now(), clean_start);
