@@ -48,7 +48,10 @@ pub enum ArgsError {
     #[error("a root folder is needed")]
     NoRoot,
     #[error("this option is not built yet")]
-    NotBuilt { option: &'static str, instead: &'static str },
+    NotBuilt {
+        option: &'static str,
+        instead: &'static str,
+    },
 }
 
 impl Diagnose for ArgsError {
@@ -70,7 +73,9 @@ impl Diagnose for ArgsError {
             | ArgsError::Empty { option }
             | ArgsError::NotBuilt { option, .. } => option,
         };
-        Some(Place::Setting { name: name.to_owned() })
+        Some(Place::Setting {
+            name: name.to_owned(),
+        })
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
@@ -96,34 +101,91 @@ struct Entry {
 }
 
 const fn entry(long: &'static str, short: &'static str, takes: Takes, help: &'static str) -> Entry {
-    Entry { long, short, takes, help }
+    Entry {
+        long,
+        short,
+        takes,
+        help,
+    }
 }
 
 const TABLE: &[Entry] = &[
-    entry("--root", "-r", Takes::Value("DIR"), "root folder of the core"),
-    entry("--init-config", "-init", Takes::Value("FILE"), "configuration merged over the stored one (YAML or JSON)"),
-    entry("--config", "-i", Takes::Value("FILE"), "configuration used instead of the stored one"),
-    entry("--aws-region", "-ar", Takes::Value("REGION"), "region of the core"),
-    entry("--thing-name", "-tn", Takes::Value("NAME"), "thing that this core is"),
+    entry(
+        "--root",
+        "-r",
+        Takes::Value("DIR"),
+        "root folder of the core",
+    ),
+    entry(
+        "--init-config",
+        "-init",
+        Takes::Value("FILE"),
+        "configuration merged over the stored one (YAML or JSON)",
+    ),
+    entry(
+        "--config",
+        "-i",
+        Takes::Value("FILE"),
+        "configuration used instead of the stored one",
+    ),
+    entry(
+        "--aws-region",
+        "-ar",
+        Takes::Value("REGION"),
+        "region of the core",
+    ),
+    entry(
+        "--thing-name",
+        "-tn",
+        Takes::Value("NAME"),
+        "thing that this core is",
+    ),
     entry(
         "--component-default-user",
         "-u",
         Takes::Value("USER[:GROUP]"),
         "who runs components when the core runs as root",
     ),
-    entry("--start", "-s", Takes::Flag, "false: set the root up and end [default: true]"),
-    entry("--provision", "-p", Takes::Flag, "not built yet: use `sward device create`"),
-    entry("--thing-group-name", "-tgn", Takes::Value("NAME"), "not built yet: use `sward device create --group`"),
-    entry("--setup-system-service", "-ss", Takes::Flag, "not built yet"),
-    entry("--deploy-dev-tools", "-d", Takes::Flag, "accepted: greengrass-cli is part of the core"),
+    entry(
+        "--start",
+        "-s",
+        Takes::Flag,
+        "false: set the root up and end [default: true]",
+    ),
+    entry(
+        "--provision",
+        "-p",
+        Takes::Flag,
+        "not built yet: use `sward device create`",
+    ),
+    entry(
+        "--thing-group-name",
+        "-tgn",
+        Takes::Value("NAME"),
+        "not built yet: use `sward device create --group`",
+    ),
+    entry(
+        "--setup-system-service",
+        "-ss",
+        Takes::Flag,
+        "not built yet",
+    ),
+    entry(
+        "--deploy-dev-tools",
+        "-d",
+        Takes::Flag,
+        "accepted: greengrass-cli is part of the core",
+    ),
     entry("--version", "-v", Takes::Nothing, "print the version"),
     entry("--help", "-h", Takes::Nothing, "print this help"),
 ];
 
 /// Reads the arguments behind the program's name.
 pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, ArgsError> {
-    let words: Vec<String> =
-        arguments.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = arguments
+        .into_iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let mut options = Options {
         root: PathBuf::new(),
         init_config: None,
@@ -142,8 +204,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, ArgsError> {
         };
         let found = TABLE
             .iter()
-            .find(|entry| entry.long.eq_ignore_ascii_case(name) || entry.short.eq_ignore_ascii_case(name))
-            .ok_or_else(|| ArgsError::Unknown { argument: word.clone() })?;
+            .find(|entry| {
+                entry.long.eq_ignore_ascii_case(name) || entry.short.eq_ignore_ascii_case(name)
+            })
+            .ok_or_else(|| ArgsError::Unknown {
+                argument: word.clone(),
+            })?;
         let next = words.get(position);
         let value = match (found.takes, attached, next) {
             (Takes::Nothing, ..) => String::new(),
@@ -152,7 +218,9 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, ArgsError> {
                 position += 1;
                 next.clone()
             }
-            (Takes::Value(_), None, None) => return Err(ArgsError::MissingValue { option: found.long }),
+            (Takes::Value(_), None, None) => {
+                return Err(ArgsError::MissingValue { option: found.long });
+            }
             (Takes::Flag, None, Some(next)) if !next.starts_with('-') => {
                 position += 1;
                 next.clone()
@@ -172,7 +240,9 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, ArgsError> {
 }
 
 fn set(options: &mut Options, long: &'static str, value: String) -> Result<(), ArgsError> {
-    let is_flag = TABLE.iter().any(|entry| entry.long == long && entry.takes == Takes::Flag);
+    let is_flag = TABLE
+        .iter()
+        .any(|entry| entry.long == long && entry.takes == Takes::Flag);
     if !is_flag && value.trim().is_empty() {
         return Err(ArgsError::Empty { option: long });
     }
@@ -214,14 +284,19 @@ fn boolean(option: &'static str, value: &str) -> Result<bool, ArgsError> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(ArgsError::NotBoolean { option, value: value.to_owned() }),
+        _ => Err(ArgsError::NotBoolean {
+            option,
+            value: value.to_owned(),
+        }),
     }
 }
 
 /// The help text.
 #[must_use]
 pub fn help(program: &str) -> String {
-    let mut text = format!("Runs a Greengrass core device.\n\nUsage: {program} --root DIR [OPTIONS]\n\nOptions:\n");
+    let mut text = format!(
+        "Runs a Greengrass core device.\n\nUsage: {program} --root DIR [OPTIONS]\n\nOptions:\n"
+    );
     for entry in TABLE {
         let value = match entry.takes {
             Takes::Value(name) => format!(" {name}"),
@@ -255,9 +330,19 @@ mod tests {
 
     #[test]
     fn both_spellings_in_any_case_are_taken() {
-        let long = options("--root /r --aws-region eu-west-1 --thing-name T --init-config c.yaml --start false");
-        assert_eq!(long, options("-R /r -AR eu-west-1 -tn T -INIT c.yaml -s false"));
-        assert_eq!(long, options("--root=/r --aws-region=eu-west-1 --Thing-Name=T --init-config=c.yaml --start=false"));
+        let long = options(
+            "--root /r --aws-region eu-west-1 --thing-name T --init-config c.yaml --start false",
+        );
+        assert_eq!(
+            long,
+            options("-R /r -AR eu-west-1 -tn T -INIT c.yaml -s false")
+        );
+        assert_eq!(
+            long,
+            options(
+                "--root=/r --aws-region=eu-west-1 --Thing-Name=T --init-config=c.yaml --start=false"
+            )
+        );
         assert!(!long.start);
     }
 
@@ -265,18 +350,37 @@ mod tests {
     fn a_flag_without_a_value_is_true() {
         assert!(options("--start --root /r").start);
         assert!(options("--root /r -d").start);
-        assert_eq!(read("--root /r --provision").map_err(|error| error.place()).err().flatten(), Some(Place::Setting { name: "--provision".into() }));
+        assert_eq!(
+            read("--root /r --provision")
+                .map_err(|error| error.place())
+                .err()
+                .flatten(),
+            Some(Place::Setting {
+                name: "--provision".into()
+            })
+        );
         assert!(read("--root /r --provision false").is_ok());
     }
 
     #[test]
     fn faults_name_the_option() {
-        assert_eq!(read("--root"), Err(ArgsError::MissingValue { option: "--root" }));
+        assert_eq!(
+            read("--root"),
+            Err(ArgsError::MissingValue { option: "--root" })
+        );
         assert_eq!(read(""), Err(ArgsError::NoRoot));
-        assert_eq!(read("--root /r --nosuch"), Err(ArgsError::Unknown { argument: "--nosuch".into() }));
+        assert_eq!(
+            read("--root /r --nosuch"),
+            Err(ArgsError::Unknown {
+                argument: "--nosuch".into()
+            })
+        );
         assert_eq!(
             read("--root /r --start maybe"),
-            Err(ArgsError::NotBoolean { option: "--start", value: "maybe".into() })
+            Err(ArgsError::NotBoolean {
+                option: "--start",
+                value: "maybe".into()
+            })
         );
         assert_eq!(read("-h --whatever"), Ok(Parsed::Help));
         assert_eq!(read("-v"), Ok(Parsed::Version));

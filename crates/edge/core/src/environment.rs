@@ -19,7 +19,11 @@ pub(crate) struct ComponentEnvironment {
 }
 
 impl ComponentEnvironment {
-    pub(crate) fn new(configuration: Configuration, tokens: TokenRegistry, socket: &SocketPath) -> Self {
+    pub(crate) fn new(
+        configuration: Configuration,
+        tokens: TokenRegistry,
+        socket: &SocketPath,
+    ) -> Self {
         ComponentEnvironment {
             configuration,
             tokens,
@@ -31,18 +35,30 @@ impl ComponentEnvironment {
 
     /// The token exchange answers at this URL from now on.
     pub(crate) fn set_credentials_url(&self, url: String) {
-        *self.credentials_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+        *self
+            .credentials_url
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(url);
     }
 
     /// The variables of one component.
     pub(crate) fn of(&self, component: &ComponentName) -> BTreeMap<String, String> {
         let token = self.tokens.issue(component.as_str()).reveal().to_owned();
         let nucleus = |key: &[&str]| {
-            let path: Vec<&str> =
-                ["services", NUCLEUS_NAME, "configuration"].iter().chain(key).copied().collect();
-            self.configuration.get_text(&path).filter(|text| !text.is_empty())
+            let path: Vec<&str> = ["services", NUCLEUS_NAME, "configuration"]
+                .iter()
+                .chain(key)
+                .copied()
+                .collect();
+            self.configuration
+                .get_text(&path)
+                .filter(|text| !text.is_empty())
         };
-        let system = |key: &str| self.configuration.get_text(&["system", key]).unwrap_or_default();
+        let system = |key: &str| {
+            self.configuration
+                .get_text(&["system", key])
+                .unwrap_or_default()
+        };
         let region = nucleus(&["awsRegion"]).unwrap_or_else(|| "us-east-1".to_owned());
         let mut variables = BTreeMap::new();
         let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
@@ -56,8 +72,15 @@ impl ComponentEnvironment {
         set("GGC_VERSION", NUCLEUS_VERSION.to_owned());
         set("GG_ROOT_CA_PATH", system("rootCaPath"));
         set("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", shown(&self.socket));
-        set("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", shown(&self.socket_for_component));
-        if let Some(url) = &*self.credentials_url.lock().unwrap_or_else(PoisonError::into_inner) {
+        set(
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT",
+            shown(&self.socket_for_component),
+        );
+        if let Some(url) = &*self
+            .credentials_url
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.clone());
         }
         // Where the services of a private cloud are (DESIGN §2); a core of AWS has neither.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use sward_engine::deployer::ports::{BoxFuture, ConfigurationRejection, UpdateGate};
 use sward_ipc_model::{
-    ComponentUpdatePolicyEvents, ConfigurationValidityReport, ConfigurationValidityStatus, IpcError,
-    PostComponentUpdateEvent, PreComponentUpdateEvent, ValidateConfigurationUpdateEvent,
+    ComponentUpdatePolicyEvents, ConfigurationValidityReport, ConfigurationValidityStatus,
+    IpcError, PostComponentUpdateEvent, PreComponentUpdateEvent, ValidateConfigurationUpdateEvent,
 };
 use sward_model::ComponentName;
 use tokio::sync::{Notify, mpsc};
@@ -63,12 +63,20 @@ impl Gate {
     }
 
     /// The answer to a notice.
-    pub(crate) fn defer(&self, component: &str, deployment_id: &str, recheck_ms: u64) -> Result<(), IpcError> {
+    pub(crate) fn defer(
+        &self,
+        component: &str,
+        deployment_id: &str,
+        recheck_ms: u64,
+    ) -> Result<(), IpcError> {
         let mut state = self.lock();
         if !state.listeners.contains_key(component) {
-            return Err(IpcError::invalid("the component is not subscribed to component updates"));
+            return Err(IpcError::invalid(
+                "the component is not subscribed to component updates",
+            ));
         }
-        let late = || IpcError::service("no update of this deployment waits for the component's answer");
+        let late =
+            || IpcError::service("no update of this deployment waits for the component's answer");
         let question = state.update.as_mut().ok_or_else(late)?;
         if question.deployment_id != deployment_id {
             return Err(late());
@@ -86,7 +94,11 @@ impl Gate {
         component: &str,
     ) -> Option<mpsc::Receiver<ValidateConfigurationUpdateEvent>> {
         let mut state = self.lock();
-        if state.validators.get(component).is_some_and(|sender| !sender.is_closed()) {
+        if state
+            .validators
+            .get(component)
+            .is_some_and(|sender| !sender.is_closed())
+        {
             return None;
         }
         let (sender, receiver) = mpsc::channel(NOTICES);
@@ -95,7 +107,11 @@ impl Gate {
     }
 
     /// The answer to such a question.
-    pub(crate) fn report(&self, component: &str, report: ConfigurationValidityReport) -> Result<(), IpcError> {
+    pub(crate) fn report(
+        &self,
+        component: &str,
+        report: ConfigurationValidityReport,
+    ) -> Result<(), IpcError> {
         let mut state = self.lock();
         let question = state
             .validation
@@ -110,8 +126,12 @@ impl Gate {
             })?;
         question.open.retain(|name| name != component);
         if report.status == ConfigurationValidityStatus::Rejected {
-            let reason = report.message.unwrap_or_else(|| "no reason given".to_owned());
-            question.rejection.get_or_insert((component.to_owned(), reason));
+            let reason = report
+                .message
+                .unwrap_or_else(|| "no reason given".to_owned());
+            question
+                .rejection
+                .get_or_insert((component.to_owned(), reason));
         }
         drop(state);
         self.answered.notify_waiters();
@@ -141,8 +161,11 @@ impl Gate {
         };
         // The question is open before the notices go out: an answer may be quick.
         let names: Vec<String> = self.lock().listeners.keys().cloned().collect();
-        self.lock().update =
-            Some(UpdateQuestion { deployment_id: deployment_id.to_owned(), open: names, recheck_ms: 0 });
+        self.lock().update = Some(UpdateQuestion {
+            deployment_id: deployment_id.to_owned(),
+            open: names,
+            recheck_ms: 0,
+        });
         let told = self.notify(&event);
         if let Some(question) = &mut self.lock().update {
             question.open.retain(|name| told.contains(name));
@@ -154,10 +177,16 @@ impl Gate {
                 .filter(|(_, sender)| sender.is_closed())
                 .map(|(name, _)| name.clone())
                 .collect();
-            state.update.as_ref().is_none_or(|question| question.open.iter().all(|name| gone.contains(name)))
+            state
+                .update
+                .as_ref()
+                .is_none_or(|question| question.open.iter().all(|name| gone.contains(name)))
         })
         .await;
-        self.lock().update.take().map_or(0, |question| question.recheck_ms)
+        self.lock()
+            .update
+            .take()
+            .map_or(0, |question| question.recheck_ms)
     }
 
     /// Waits until `done`, or the deadline; a subscriber that goes is noticed within a second.
@@ -204,8 +233,11 @@ impl Gate {
                 .map(|name| name.as_str().to_owned())
                 .filter(|name| state.validators.contains_key(name))
                 .collect();
-            state.validation =
-                Some(ValidationQuestion { deployment_id: deployment_id.to_owned(), open, rejection: None });
+            state.validation = Some(ValidationQuestion {
+                deployment_id: deployment_id.to_owned(),
+                open,
+                rejection: None,
+            });
         }
         for (name, configuration) in configurations {
             let event = ValidateConfigurationUpdateEvent {
@@ -213,7 +245,10 @@ impl Gate {
                 deployment_id: deployment_id.to_owned(),
             };
             let mut state = self.lock();
-            let told = state.validators.get(name.as_str()).is_some_and(|sender| sender.try_send(event).is_ok());
+            let told = state
+                .validators
+                .get(name.as_str())
+                .is_some_and(|sender| sender.try_send(event).is_ok());
             if let (false, Some(question)) = (told, &mut state.validation) {
                 question.open.retain(|open| *open != name.as_str());
             }
@@ -225,10 +260,15 @@ impl Gate {
                 .is_none_or(|question| question.open.is_empty() || question.rejection.is_some())
         })
         .await;
-        let Some(question) = self.lock().validation.take() else { return Ok(()) };
+        let Some(question) = self.lock().validation.take() else {
+            return Ok(());
+        };
         let refusal = question.rejection.or_else(|| {
             let silent = question.open.first()?.clone();
-            Some((silent, format!("it did not answer within {} s", timeout.as_secs())))
+            Some((
+                silent,
+                format!("it did not answer within {} s", timeout.as_secs()),
+            ))
         });
         match refusal.and_then(|(name, reason)| Some((name.parse().ok()?, reason))) {
             Some((component, reason)) => Err(ConfigurationRejection { component, reason }),
@@ -249,7 +289,9 @@ impl UpdateGate for SharedGate {
     fn after_update(&self, deployment_id: &str) {
         self.0.notify(&ComponentUpdatePolicyEvents {
             pre_update_event: None,
-            post_update_event: Some(PostComponentUpdateEvent { deployment_id: deployment_id.to_owned() }),
+            post_update_event: Some(PostComponentUpdateEvent {
+                deployment_id: deployment_id.to_owned(),
+            }),
         });
     }
 
@@ -260,7 +302,11 @@ impl UpdateGate for SharedGate {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<(), ConfigurationRejection>> {
         let deployment_id = deployment_id.to_owned();
-        Box::pin(async move { self.0.validate_all(&deployment_id, configurations, timeout).await })
+        Box::pin(async move {
+            self.0
+                .validate_all(&deployment_id, configurations, timeout)
+                .await
+        })
     }
 }
 
@@ -292,7 +338,10 @@ mod tests {
         };
         tokio::join!(asking, answering);
         let waited = begin.elapsed();
-        assert!(waited >= Duration::from_secs(65) && waited < Duration::from_secs(70), "{waited:?}");
+        assert!(
+            waited >= Duration::from_secs(65) && waited < Duration::from_secs(70),
+            "{waited:?}"
+        );
         assert!(gate.defer("a", "d", 0).is_err(), "too late");
         assert!(gate.defer("b", "d", 0).is_err(), "not subscribed");
     }
@@ -317,6 +366,12 @@ mod tests {
         };
         let (result, reported) = tokio::join!(gate.validate_all("d", asked, LONG), answering);
         assert!(reported.is_ok());
-        assert_eq!(result, Err(ConfigurationRejection { component: name, reason: "too many keys".into() }));
+        assert_eq!(
+            result,
+            Err(ConfigurationRejection {
+                component: name,
+                reason: "too many keys".into()
+            })
+        );
     }
 }

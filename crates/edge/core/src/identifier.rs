@@ -12,9 +12,14 @@ pub(crate) struct DeploymentUuid([u8; 16]);
 impl DeploymentUuid {
     pub(crate) fn new() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let ms = now.ok().and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0);
+        let ms = now
+            .ok()
+            .and_then(|since| u64::try_from(since.as_millis()).ok())
+            .unwrap_or(0);
         let mut bytes = [0; 16];
-        SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .expect("the operating system gives random bytes");
         bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
         bytes[6] = 0x70 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
@@ -30,9 +35,9 @@ impl DeploymentUuid {
 
     /// `dd-MM-uuuu HH:mm:ss UTC`, as the CLI shows it.
     pub(crate) fn created_on(self) -> String {
-        let text = crate::log::instant(self.created_ms());
-        // 2026-11-25T19:00:00.000Z
-        format!("{}-{}-{} {} UTC", &text[8..10], &text[5..7], &text[..4], &text[11..19])
+        let ms = i64::try_from(self.created_ms()).unwrap_or(0);
+        let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+        time.strftime("%d-%m-%Y %H:%M:%S UTC").to_string()
     }
 }
 
@@ -76,7 +81,9 @@ mod tests {
     fn an_id_comes_back_and_tells_its_time() {
         let id = DeploymentUuid::new();
         assert_eq!(id.to_string().parse(), Ok(id));
-        let known: DeploymentUuid = "01a03f2c-7000-7abc-8def-0123456789ab".parse().expect("a UUID");
+        let known: DeploymentUuid = "01a03f2c-7000-7abc-8def-0123456789ab"
+            .parse()
+            .expect("a UUID");
         assert_eq!(known.created_ms(), 0x01a0_3f2c_7000);
         assert_eq!(known.created_on().len(), "25-11-2026 19:00:00 UTC".len());
         assert!("nonsense".parse::<DeploymentUuid>().is_err());

@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    let called_as = arguments.first().map(Path::new).and_then(Path::file_name).map(OsStr::to_owned);
+    let called_as = arguments
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .map(OsStr::to_owned);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -8,13 +8,14 @@ use std::time::Duration;
 use sward_engine::component_store::ComponentStore;
 use sward_engine::configuration::Configuration;
 use sward_engine::deployer::ports::{
-    BoxFuture, BrokenComponent, ServiceSpec, Settled, SupervisorChanges, SupervisorError, SupervisorPort,
+    BoxFuture, BrokenComponent, ServiceSpec, Settled, SupervisorChanges, SupervisorError,
+    SupervisorPort,
 };
 use sward_engine::supervisor::{
     self, Changes, ComponentKind, ComponentSpec, ComponentStatus, DependencyKind, Supervisor,
 };
 use sward_ipc_server::{AccessPolicies, TokenRegistry};
-use sward_model::{ComponentName, ComponentState, NUCLEUS_NAME};
+use sward_model::{ComponentName, ComponentState};
 
 /// The port.
 pub(crate) struct Supervision {
@@ -53,13 +54,22 @@ impl Supervision {
             .map(str::to_owned);
         Ok(ComponentSpec {
             kind,
-            is_root: false,
+            is_root: service.is_root,
             dependencies: service
                 .dependencies
                 .into_iter()
-                .map(|(name, hard)| (name, if hard { DependencyKind::Hard } else { DependencyKind::Soft }))
+                .map(|(name, hard)| {
+                    (
+                        name,
+                        if hard {
+                            DependencyKind::Hard
+                        } else {
+                            DependencyKind::Soft
+                        },
+                    )
+                })
                 .collect(),
-            posix_user: posix_user.or_else(|| self.default_user()),
+            posix_user,
             environment: self.environment.of(&service.name),
             setenv: self.environment.setenv_of(&service.name),
             artifact_directories: folders.unwrap_or_default(),
@@ -72,11 +82,6 @@ impl Supervision {
         })
     }
 
-    fn default_user(&self) -> Option<String> {
-        let path = ["services", NUCLEUS_NAME, "configuration", "runWithDefault", "posixUser"];
-        self.configuration.get_text(&path).filter(|user| !user.is_empty())
-    }
-
     /// Compiles what the component may do over IPC, before its first process can ask.
     fn load_access(&self, component: &ComponentName) {
         load_access(&self.access, &self.configuration, component);
@@ -84,8 +89,17 @@ impl Supervision {
 }
 
 /// Compiles a component's `accessControl`.
-pub(crate) fn load_access(access: &AccessPolicies, configuration: &Configuration, component: &ComponentName) {
-    let path = ["services", component.as_str(), "configuration", "accessControl"];
+pub(crate) fn load_access(
+    access: &AccessPolicies,
+    configuration: &Configuration,
+    component: &ComponentName,
+) {
+    let path = [
+        "services",
+        component.as_str(),
+        "configuration",
+        "accessControl",
+    ];
     let policies = configuration.get(&path).unwrap_or(Value::Null);
     for problem in access.load(component.as_str(), &policies) {
         tracing::warn!(component = component.as_str(), problem = %problem, "an access control policy is passed over");
@@ -104,7 +118,13 @@ impl SupervisorPort for Supervision {
                 self.tokens.revoke(name.as_str());
                 self.access.remove(name.as_str());
             }
-            let applied = self.supervisor.apply(Changes { set, remove: changes.remove }).await;
+            let applied = self
+                .supervisor
+                .apply(Changes {
+                    set,
+                    remove: changes.remove,
+                })
+                .await;
             let applied = applied.map_err(|error| SupervisorError {
                 component: "all components".to_owned(),
                 reason: error.to_string(),
@@ -121,22 +141,48 @@ impl SupervisorPort for Supervision {
 
     fn settled(&self, names: Vec<ComponentName>, deadline: Duration) -> BoxFuture<'_, Settled> {
         Box::pin(async move {
-            match self.supervisor.await_settled(&names, deadline).await {
+            match self.supervisor.settled(&names, deadline).await {
                 supervisor::Settled::Fine => Settled::Fine,
                 supervisor::Settled::Broken(status) => Settled::Broken(Box::new(broken(*status))),
                 supervisor::Settled::TimedOut(late) => Settled::TimedOut(
-                    late.into_iter().map(|status| (status.name, status.state)).collect(),
+                    late.into_iter()
+                        .map(|status| (status.name, status.state))
+                        .collect(),
                 ),
             }
         })
     }
 
+    fn unsettled(&self, names: Vec<ComponentName>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut states = self.supervisor.states();
+            let left = states.wait_for(|states| {
+                let mut known = names.iter().filter_map(|name| states.get(name));
+                known.any(|status| {
+                    !matches!(
+                        status.state,
+                        ComponentState::Running | ComponentState::Finished
+                    )
+                })
+            });
+            drop(left.await);
+        })
+    }
+
     fn removed(&self, names: Vec<ComponentName>, deadline: Duration) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.supervisor.await_removed(&names, deadline).await })
+        Box::pin(async move {
+            if !self.supervisor.removed(&names, deadline).await {
+                tracing::warn!("components that were removed are still stopping");
+            }
+        })
     }
 
     fn states(&self) -> BTreeMap<ComponentName, ComponentState> {
-        self.supervisor.components().into_iter().map(|status| (status.name, status.state)).collect()
+        let statuses = self.supervisor.snapshot();
+        statuses
+            .iter()
+            .map(|(name, status)| (name.clone(), status.state))
+            .collect()
     }
 }
 
@@ -145,8 +191,12 @@ fn broken(status: ComponentStatus) -> BrokenComponent {
     BrokenComponent {
         name: status.name,
         status_code: status.status_code.as_str().to_owned(),
-        reason: failure.as_ref().map_or(status.status_reason, |failure| failure.reason.clone()),
+        reason: failure
+            .as_ref()
+            .map_or(status.status_reason, |failure| failure.reason.clone()),
         exit_code: failure.as_ref().and_then(|failure| failure.exit_code),
-        last_output: failure.map(|failure| failure.last_output).unwrap_or_default(),
+        last_output: failure
+            .map(|failure| failure.last_output)
+            .unwrap_or_default(),
     }
 }

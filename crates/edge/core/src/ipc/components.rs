@@ -16,7 +16,10 @@ pub(crate) struct Components {
 
 impl Components {
     pub(crate) fn new(supervisor: Supervisor, configuration: Configuration) -> Arc<Self> {
-        Arc::new(Components { supervisor, configuration })
+        Arc::new(Components {
+            supervisor,
+            configuration,
+        })
     }
 
     fn shown(&self, status: &ComponentStatus) -> ComponentDetails {
@@ -35,29 +38,44 @@ impl Components {
 
 impl ComponentsPort for Components {
     fn list(&self) -> Vec<ComponentDetails> {
-        self.supervisor.components().iter().map(|status| self.shown(status)).collect()
+        self.supervisor
+            .snapshot()
+            .values()
+            .map(|status| self.shown(status))
+            .collect()
     }
 
     fn details(&self, component: &str) -> Option<ComponentDetails> {
-        let components = self.supervisor.components();
-        components.iter().find(|status| status.name == component).map(|status| self.shown(status))
+        let name: ComponentName = component.parse().ok()?;
+        self.supervisor
+            .status(&name)
+            .map(|status| self.shown(&status))
     }
 
     fn restart<'a>(&'a self, component: &'a str) -> PortFuture<'a, bool> {
         Box::pin(async move {
             let name = parsed(component)?;
-            self.supervisor.restart(&name).await.map_err(|error| super::ipc_error(&error))
+            self.supervisor
+                .restart(&name)
+                .await
+                .map_err(|error| super::ipc_error(&error))
         })
     }
 
     fn stop<'a>(&'a self, component: &'a str) -> PortFuture<'a, bool> {
         Box::pin(async move {
             let name = parsed(component)?;
-            self.supervisor.stop(&name).await.map_err(|error| super::ipc_error(&error))
+            self.supervisor
+                .stop(&name)
+                .await
+                .map_err(|error| super::ipc_error(&error))?;
+            Ok(true)
         })
     }
 }
 
 fn parsed(component: &str) -> Result<ComponentName, sward_ipc_model::IpcError> {
-    component.parse().map_err(|error| super::ipc_error::<sward_model::NameError>(&error))
+    component
+        .parse()
+        .map_err(|error| super::ipc_error::<sward_model::NameError>(&error))
 }

@@ -1,8 +1,8 @@
 //! Components read and change configuration: `services.<component>.configuration`
 //! (wire-protocols §2.4).
 
-use serde_json::{Map, Value};
 use crate::gate::Gate;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use sward_deployment::tree::{Node, UpdateBehavior};
 use sward_engine::configuration::{Configuration, Source};
@@ -32,7 +32,11 @@ impl Configurations {
 }
 
 fn path_of(component: &str, key_path: &[String]) -> Vec<String> {
-    let mut path = vec!["services".to_owned(), component.to_owned(), "configuration".to_owned()];
+    let mut path = vec![
+        "services".to_owned(),
+        component.to_owned(),
+        "configuration".to_owned(),
+    ];
     path.extend_from_slice(key_path);
     path
 }
@@ -53,7 +57,9 @@ impl ConfigurationPort for Configurations {
             let path = path_of(component, &key_path);
             let timestamp_ms = i64::try_from(timestamp_ms).unwrap_or(i64::MAX);
             let mut outcome = UpdateOutcome::Applied;
-            let source = Source::Component { name: component.to_owned() };
+            let source = Source::Component {
+                name: component.to_owned(),
+            };
             self.configuration.transaction(source, |tree| {
                 let changes = tree.update(&path, &value, &UpdateBehavior::merge(timestamp_ms));
                 let newest = tree.get(&path).and_then(Node::newest_ms);
@@ -85,8 +91,11 @@ impl ConfigurationPort for Configurations {
                     () = sender.closed() => return,
                     () = stop.cancelled() => return,
                 };
-                let mut keys: Vec<Vec<String>> =
-                    changed.keys.into_iter().map(|key| key.into_iter().skip(own_depth).collect()).collect();
+                let mut keys: Vec<Vec<String>> = changed
+                    .keys
+                    .into_iter()
+                    .map(|key| key.into_iter().skip(own_depth).collect())
+                    .collect();
                 if changed.is_overflown {
                     keys.push(watched.clone());
                 }
@@ -100,11 +109,18 @@ impl ConfigurationPort for Configurations {
         Some(receiver)
     }
 
-    fn validations(&self, component: &str) -> Option<mpsc::Receiver<ValidateConfigurationUpdateEvent>> {
+    fn validations(
+        &self,
+        component: &str,
+    ) -> Option<mpsc::Receiver<ValidateConfigurationUpdateEvent>> {
         self.gate.validate_for(component)
     }
 
-    fn report_validity(&self, component: &str, report: ConfigurationValidityReport) -> Result<(), IpcError> {
+    fn report_validity(
+        &self,
+        component: &str,
+        report: ConfigurationValidityReport,
+    ) -> Result<(), IpcError> {
         self.gate.report(component, report)
     }
 }

@@ -4,9 +4,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use sward_deployment::{DeploymentSource, DeploymentStatus, LocalRequest};
 use sward_engine::deployer::{
-    Canceled, Deployer, DeploymentRequest, DeploymentStatusUpdate, DeploymentSummary, RequestDocument,
+    Canceled, Deployer, DeploymentRequest, DeploymentStatusUpdate, DeploymentSummary,
+    RequestDocument,
 };
-use sward_ipc_model::{CreateLocalDeploymentRequest, DeploymentStatusDetails, IpcError, LocalDeployment};
+use sward_ipc_model::{
+    CreateLocalDeploymentRequest, DeploymentStatusDetails, IpcError, LocalDeployment,
+};
 use sward_ipc_server::{CancelOutcome, DeploymentsPort, PortFuture};
 
 use crate::identifier::DeploymentUuid;
@@ -22,7 +25,10 @@ impl Deployments {
     }
 
     fn local(&self) -> impl Iterator<Item = DeploymentSummary> {
-        self.deployer.deployments().into_iter().filter(|summary| summary.source == DeploymentSource::Local)
+        self.deployer
+            .deployments()
+            .into_iter()
+            .filter(|summary| summary.source == DeploymentSource::Local)
     }
 }
 
@@ -44,7 +50,9 @@ impl DeploymentsPort for Deployments {
     }
 
     fn status(&self, deployment_id: &str) -> Option<LocalDeployment> {
-        self.local().find(|summary| summary.id == deployment_id).map(|summary| shown(&summary))
+        self.local()
+            .find(|summary| summary.id == deployment_id)
+            .map(|summary| shown(&summary))
     }
 
     fn list(&self) -> Vec<LocalDeployment> {
@@ -54,15 +62,22 @@ impl DeploymentsPort for Deployments {
     fn cancel<'a>(&'a self, deployment_id: &'a str) -> PortFuture<'a, CancelOutcome> {
         Box::pin(async move {
             let known = self.local().find(|summary| summary.id == deployment_id);
-            let Some(known) = known else { return Ok(CancelOutcome::Unknown) };
+            let Some(known) = known else {
+                return Ok(CancelOutcome::Unknown);
+            };
             if known.status.is_terminal() {
                 return Ok(CancelOutcome::AlreadyFinished);
             }
-            match self.deployer.cancel(deployment_id).await.map_err(|error| super::ipc_error(&error))? {
+            match self
+                .deployer
+                .cancel(deployment_id)
+                .await
+                .map_err(|error| super::ipc_error(&error))?
+            {
                 Canceled::Accepted => Ok(CancelOutcome::Requested),
-                Canceled::TooLate => {
-                    Err(IpcError::service("the deployment is being applied and runs to its end"))
-                }
+                Canceled::TooLate => Err(IpcError::service(
+                    "the deployment is being applied and runs to its end",
+                )),
                 Canceled::Unknown => Ok(CancelOutcome::AlreadyFinished),
             }
         })
@@ -70,7 +85,10 @@ impl DeploymentsPort for Deployments {
 }
 
 /// The request as the deployer reads it. Both spell the same members; what differs is named here.
-fn local_request(request: CreateLocalDeploymentRequest, id: DeploymentUuid) -> Result<LocalRequest, IpcError> {
+fn local_request(
+    request: CreateLocalDeploymentRequest,
+    id: DeploymentUuid,
+) -> Result<LocalRequest, IpcError> {
     let policy = request.failure_handling_policy.map(|policy| json!(policy));
     let members = json!({
         "requestId": id.to_string(),
@@ -84,9 +102,13 @@ fn local_request(request: CreateLocalDeploymentRequest, id: DeploymentUuid) -> R
         "artifactsDirectoryPath": request.artifacts_directory_path,
         "failureHandlingPolicy": policy,
     });
-    let Value::Object(members) = members else { return Err(IpcError::service("the request was not built")) };
-    let present: serde_json::Map<String, Value> =
-        members.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let Value::Object(members) = members else {
+        return Err(IpcError::service("the request was not built"));
+    };
+    let present: serde_json::Map<String, Value> = members
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect();
     serde_json::from_value(Value::Object(present))
         .map_err(|error| IpcError::invalid(format!("the deployment request is wrong: {error}")))
 }
@@ -126,9 +148,15 @@ mod tests {
         let id = DeploymentUuid::new();
         let mut configuration = BTreeMap::new();
         let update = json!({ "MERGE": { "a": 1 }, "RESET": ["/b"] });
-        configuration.insert("com.x".to_owned(), update.as_object().expect("an object").clone());
+        configuration.insert(
+            "com.x".to_owned(),
+            update.as_object().expect("an object").clone(),
+        );
         let request = CreateLocalDeploymentRequest {
-            root_component_versions_to_add: Some(BTreeMap::from([("com.x".to_owned(), "1.0.0".to_owned())])),
+            root_component_versions_to_add: Some(BTreeMap::from([(
+                "com.x".to_owned(),
+                "1.0.0".to_owned(),
+            )])),
             component_to_configuration: Some(configuration),
             recipe_directory_path: Some("/r".into()),
             failure_handling_policy: Some(sward_ipc_model::FailureHandlingPolicy::Rollback),

@@ -16,20 +16,32 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     pub(crate) fn new(supervisor: Supervisor, gate: &Arc<Gate>) -> Arc<Self> {
-        Arc::new(Lifecycle { supervisor, gate: Arc::clone(gate) })
+        Arc::new(Lifecycle {
+            supervisor,
+            gate: Arc::clone(gate),
+        })
     }
 }
 
 impl LifecyclePort for Lifecycle {
-    fn report_state<'a>(&'a self, component: &'a str, state: ReportedLifecycleState) -> PortFuture<'a, ()> {
+    fn report_state<'a>(
+        &'a self,
+        component: &'a str,
+        state: ReportedLifecycleState,
+    ) -> PortFuture<'a, ()> {
         let state = match state {
             ReportedLifecycleState::Running => ComponentState::Running,
             ReportedLifecycleState::Errored => ComponentState::Errored,
         };
         Box::pin(async move {
-            let name: ComponentName =
-                component.parse().map_err(|error| super::ipc_error::<sward_model::NameError>(&error))?;
-            self.supervisor.report_state(&name, state).await.map_err(|error| super::ipc_error(&error))
+            let name: ComponentName = component
+                .parse()
+                .map_err(|error| super::ipc_error::<sward_model::NameError>(&error))?;
+            let taken = self.supervisor.report_state(&name, state).await;
+            if !taken.map_err(|error| super::ipc_error(&error))? {
+                tracing::debug!(component, state = %state, "a component reported a state that it cannot have now");
+            }
+            Ok(())
         })
     }
 
@@ -44,8 +56,15 @@ impl LifecyclePort for Lifecycle {
         message: Option<&'a str>,
         recheck_after_ms: u64,
     ) -> PortFuture<'a, ()> {
-        tracing::debug!(component, deployment_id, message, recheck_after_ms, "a component answered an update");
-        let answer: Result<(), IpcError> = self.gate.defer(component, deployment_id, recheck_after_ms);
+        tracing::debug!(
+            component,
+            deployment_id,
+            message,
+            recheck_after_ms,
+            "a component answered an update"
+        );
+        let answer: Result<(), IpcError> =
+            self.gate.defer(component, deployment_id, recheck_after_ms);
         Box::pin(async move { answer })
     }
 }
