@@ -20,10 +20,3 @@ def gateway(tmp_path, request):
     report = getattr(request.node, "report_of_call", None)
     if report is not None and report.failed:
         print(gateway.log()[-8000:])
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    if call.when == "call":
-        item.report_of_call = outcome.get_result()

@@ -1,8 +1,8 @@
 """Every captured conversation of the Java nucleus is accepted, packet by packet."""
 
 import pytest
+from gateway_replay import GOLDEN, Replay, captures, rows
 from gateway_testkit import EVERYTHING
-from replay import GOLDEN, Replay, captures, rows
 
 # Between two connections of one client id the recorded broker was restarted or lost its sessions;
 # this gateway keeps what it granted, so these CONNACKs say otherwise.
