@@ -7,6 +7,10 @@
 //! Queued ─► (Activating ─► (RollingBack)) ─► Finished ─► Reported
 //! ```
 
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;
+
 use super::message::{DeploymentRequest, DeploymentStatusUpdate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -192,8 +196,8 @@ impl DeploymentLog {
         {
             self.open = None;
         }
+        self.unreported.retain(|old| old.id != update.id);
         if must_be_reported(&update) {
-            self.unreported.retain(|old| old.id != update.id);
             self.unreported.push(update.clone());
         }
         self.remembered.retain(|old| old.id != update.id);
@@ -206,7 +210,13 @@ impl DeploymentLog {
     /// The fewest entries with the same sum.
     pub(super) fn entries(&self) -> Vec<Entry> {
         let reported = |id: &str| !self.unreported.iter().any(|update| update.id == id);
+        let is_remembered = |id: &str| self.remembered.iter().any(|update| update.id == id);
         let mut entries = Vec::new();
+        // Those that nobody took for so long are older than all that is remembered.
+        let forgotten = self.unreported.iter().filter(|one| !is_remembered(&one.id));
+        entries.extend(forgotten.map(|update| Entry::Finished {
+            update: update.clone(),
+        }));
         for update in &self.remembered {
             entries.push(Entry::Finished {
                 update: update.clone(),

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A component with its version, and what its recipe says for this device.
 pub(super) struct Chosen {
+    /// The version that satisfies what is required. A part of the program itself may answer to
+    /// it although `target` has another.
+    pub(super) version: ComponentVersion,
     pub(super) target: TargetComponent,
     pub(super) artifacts: Vec<Artifact>,
 }
@@ -277,6 +280,7 @@ impl Context {
                 target.version = builtin.version.clone();
             }
             return Ok(Chosen {
+                version: version.clone(),
                 target,
                 artifacts: Vec::new(),
             });
@@ -303,6 +307,7 @@ impl Context {
             return Err(self.no_manifest(name, version).into());
         };
         Ok(Chosen {
+            version: version.clone(),
             target: TargetComponent::of_recipe(&recipe, selected.lifecycle),
             artifacts: selected.artifacts,
         })

@@ -332,9 +332,10 @@ impl Context {
             .collect();
         Ok(Planned {
             plan: Plan::new(&snapshot, &target, &broken_before),
-            versions: components
+            versions: resolved
+                .components
                 .iter()
-                .map(|one| (one.name.to_string(), one.version.to_string()))
+                .map(|one| (one.target.name.to_string(), one.version.to_string()))
                 .collect(),
             dependencies: components
                 .iter()

@@ -481,3 +481,38 @@ async fn old_versions_go_but_not_those_a_rollback_may_need() {
     assert_eq!(versions(&store), 0);
     core.stop().await;
 }
+
+#[tokio::test]
+async fn the_nucleus_answers_to_the_version_that_groups_ask_for() {
+    let world = World::new();
+    let core = world.start().await;
+    let nucleus = |version: &str, level: &str| {
+        json!({"aws.greengrass.Nucleus": {"version": version,
+            "configurationUpdate": {"merge": {"logging": {"level": level}}}}})
+    };
+    for (id, group, level) in [("j1", "G1", "DEBUG"), ("j2", "G2", "WARN")] {
+        let (_, end) = core
+            .deploy(job(id, group, 100, nucleus("2.12.0", level)))
+            .await;
+        assert_eq!(detailed(&end), "SUCCESSFUL", "{:?}", end.failure_cause);
+    }
+    let stored = |key: &str| {
+        core.configuration
+            .get(&["services", "aws.greengrass.Nucleus", key])
+    };
+    assert_eq!(stored("version"), Some(json!(sward_model::NUCLEUS_VERSION)));
+    assert_eq!(
+        stored("configuration"),
+        Some(json!({"logging": {"level": "WARN"}}))
+    );
+    assert!(core.supervisor.table().is_empty());
+    let (_, end) = core
+        .deploy(job("j3", "G1", 200, nucleus("2.13.0", "INFO")))
+        .await;
+    assert_eq!(
+        detailed(&end),
+        "FAILED_NO_STATE_CHANGE",
+        "the groups contradict each other"
+    );
+    core.stop().await;
+}
