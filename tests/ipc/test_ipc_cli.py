@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 
-from conftest import FRIEND, STRANGER
+from memory_nucleus import FRIEND, STRANGER
 
 UUID = "0b7b5ee2-7d0a-4e0b-9d6c-0d0a2f0c7a11"
 

@@ -8,7 +8,7 @@ import pytest
 from awsiot.eventstreamrpc import AccessDeniedError
 from awsiot.greengrasscoreipc import model
 
-from conftest import FRIEND, STREAM_MANAGER, STRANGER
+from memory_nucleus import FRIEND, STREAM_MANAGER, STRANGER
 
 WAIT = 10
 
