@@ -9,7 +9,7 @@ use sward_journal::Storage;
 use sward_model::ComponentState;
 use sward_task::Tasks;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 struct Core {
     root: PathBuf,
@@ -590,4 +590,73 @@ async fn after_kill_9_the_next_core_ends_what_the_last_one_left() {
     assert_eq!(all() + count(&c), 0);
     assert_eq!(core.file("com.x", "left"), "");
     core.end().await;
+}
+
+/// Requests in any order, faster than scripts can follow: everything wanted runs in the end, and
+/// nothing else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_requests_settles_and_leaves_nothing() {
+    let core = Core::new().await;
+    let (a, b) = (sleep(1014), sleep(1015));
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let names: Vec<ComponentName> = (0..8).map(|n| name(&format!("com.s{n}"))).collect();
+    for round in 0..150 {
+        let index = usize::try_from(random(8)).expect("small");
+        let component = &names[index];
+        match random(8) {
+            0 => drop(core.supervisor.restart(component).await),
+            1 => drop(core.supervisor.stop(component).await),
+            2 => {
+                let remove = vec![component.clone()];
+                let changes = Changes {
+                    set: Vec::new(),
+                    remove,
+                };
+                core.supervisor.apply(changes).await.expect("it takes them");
+            }
+            3 => drop(
+                core.supervisor
+                    .report_state(component, ComponentState::Errored)
+                    .await,
+            ),
+            _ => {
+                let lifecycle = json!({
+                    "install": "true",
+                    "run": format!("setsid {a} & env -i {b} & {b} & wait"),
+                });
+                let mut spec = core.spec(component.as_str(), lifecycle);
+                spec.version = format!("1.0.{}", random(3));
+                if index > 0 && random(2) == 0 {
+                    spec.dependencies = vec![(names[index - 1].clone(), DependencyKind::Hard)];
+                }
+                let changes = Changes {
+                    set: vec![spec],
+                    remove: Vec::new(),
+                };
+                core.supervisor.apply(changes).await.expect("it takes them");
+            }
+        }
+        if round % 10 == 0 {
+            tokio::time::sleep(Duration::from_millis(random(30))).await;
+        }
+    }
+    let settled = core.supervisor.settled(&names, SOON).await;
+    let states = core.supervisor.snapshot();
+    assert!(!matches!(settled, Settled::TimedOut(_)), "{settled:?}");
+    let running = states
+        .values()
+        .filter(|status| status.state == ComponentState::Running)
+        .count();
+    until("each runs once", || {
+        count(&a) == running && count(&b) == 2 * running
+    })
+    .await;
+    core.end().await;
+    assert_eq!(count(&a) + count(&b), 0);
 }
