@@ -1,6 +1,6 @@
 //! The device port's HTTPS: a client certificate decides who calls; without one a signature does.
 
-use crate::api::{Api, Head, body_of, json_error, request_of, set_request_id};
+use crate::api::{Api, Head, body_of, json_error, render_answer, request_of, set_request_id};
 use crate::platform::uuid;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +8,7 @@ use std::sync::Arc;
 use sward_aws_wire::api::ApiError;
 use sward_control::{AuthenticationError, Control};
 use sward_diagnosis::{Diagnose as _, Kind, Report};
-use sward_net::http::{
-    Body, Handler, HeaderValue, IncomingRequest, Peer, Response, StatusCode, empty, full,
-};
+use sward_net::http::{Body, Handler, IncomingRequest, Peer, Response};
 
 /// Answers devices.
 pub(crate) struct DeviceHandler {
@@ -74,20 +72,7 @@ impl DeviceHandler {
             .data_plane_call(&principal, request_of(&head, body))
             .await
         {
-            Ok(answer) => {
-                let mut response = Response::new(if answer.body.is_empty() {
-                    empty()
-                } else {
-                    full(answer.body)
-                });
-                *response.status_mut() = StatusCode::from_u16(answer.status)
-                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                response.headers_mut().insert(
-                    "content-type",
-                    HeaderValue::from_static(answer.content_type),
-                );
-                response
-            }
+            Ok(answer) => render_answer(answer),
             Err(error) => {
                 tracing::info!(
                     certificate = %principal.certificate_id,

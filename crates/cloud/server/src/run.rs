@@ -30,6 +30,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long connections and writers get to end.
 const SHUTDOWN: Duration = Duration::from_secs(8);
+/// How long the store gets to fold its log into the database.
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// Everything that was opened.
 struct Cloud {
@@ -46,21 +48,25 @@ struct Cloud {
 /// output once everything in `endpoints.json` accepts connections.
 pub async fn run(options: CloudOptions, tasks: Tasks) -> Result<(), Report> {
     let state = StateDirectory::prepare(&options)?;
-    let result = serve_until_cancelled(&options, &state.path, &tasks)
-        .await
-        .map_err(|error| error.report());
+    let result = serve_until_cancelled(&options, &state.path, &tasks).await;
     if let Err(unfinished) = tasks.shutdown(SHUTDOWN).await {
         tracing::warn!(error = %unfinished, "the cloud ends without waiting any longer");
     }
+    // Last, when nobody is left who could need it.
+    if let Ok(store) = &result
+        && tokio::time::timeout(CLOSE, store.close()).await.is_err()
+    {
+        tracing::warn!("the store is left open; its log is read at the next start");
+    }
     state.remove_if_ephemeral();
-    result
+    result.map(drop).map_err(|error| error.report())
 }
 
 async fn serve_until_cancelled(
     options: &CloudOptions,
     state: &Path,
     tasks: &Tasks,
-) -> Result<(), StartError> {
+) -> Result<Store, StartError> {
     let listeners = Listeners::bind(options).await?;
     let cloud = open(options, state, tasks).await?;
     let endpoints = listeners.endpoints(options);
@@ -99,13 +105,7 @@ async fn serve_until_cancelled(
     say_ready();
     tasks.token().cancelled().await;
     tracing::info!("cloud stops");
-    // The store closes after its users: they end with the tasks.
-    let store = cloud.store.clone();
-    drop(cloud);
-    tasks.spawn("store-close", async move {
-        store.close().await;
-    });
-    Ok(())
+    Ok(cloud.store)
 }
 
 async fn open(options: &CloudOptions, state: &Path, tasks: &Tasks) -> Result<Cloud, StartError> {

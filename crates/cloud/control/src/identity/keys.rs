@@ -4,7 +4,7 @@ use super::schema::GLOBAL;
 use super::{IdentifyError, Identity, IdentityError, Rights, Signer, iam_arn};
 use sward_aws_wire::api::Caller;
 use sward_model::{AccountId, Arn, Region};
-use sward_sigv4::{Presented, SignatureError};
+use sward_sigv4::SignatureError;
 use sward_store::Value;
 
 /// A long-lived access key. `Debug` hides the secret.
@@ -69,10 +69,9 @@ impl Identity {
 
     pub(super) async fn identify_key(
         &self,
-        presented: &Presented,
+        id: &str,
         region: Region,
     ) -> Result<Signer, IdentifyError> {
-        let id = &presented.access_key_id;
         let mut tx = self.store().read().await?;
         let row = tx
             .optional(
@@ -83,7 +82,7 @@ impl Identity {
             .await?;
         let Some(row) = row else {
             // A session's key without its token is no more known than any other.
-            return Err(SignatureError::UnknownKey(id.clone()).into());
+            return Err(SignatureError::UnknownKey(id.to_owned()).into());
         };
         let damaged = |_| IdentityError::Damaged { what: "access key" };
         let account: AccountId = row.text("account")?.parse().map_err(damaged)?;
@@ -94,7 +93,7 @@ impl Identity {
                 account,
                 region,
                 arn,
-                credential: id.clone(),
+                credential: id.to_owned(),
             },
             rights: Rights::Owner,
         })

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use sward_aws_wire::api::{ApiError, ApiRequest, ApiResponse, Caller};
 use sward_diagnosis::{Diagnose, Kind, Report};
 use sward_model::{AccountId, Arn, Region};
-use sward_sigv4::{Presented, SignatureError};
+use sward_sigv4::SignatureError;
 use sward_store::{Store, StoreError};
 use thiserror::Error;
 
@@ -153,17 +153,16 @@ impl Identity {
         })
     }
 
-    /// Who claims to have signed: an access key's owner or a role session.
-    pub async fn identify(&self, presented: &Presented) -> Result<Signer, IdentifyError> {
-        let region: Region =
-            presented.scope.region.parse().map_err(|_| {
-                SignatureError::MalformedHeader("the region is not a region's name")
-            })?;
-        match &presented.session_token {
-            Some(token) => self
-                .identify_session(presented, token, region)
-                .map_err(Into::into),
-            None => self.identify_key(presented, region).await,
+    /// Who claims to have signed: an access key's owner, or with a token a role session.
+    pub async fn identify(
+        &self,
+        access_key_id: &str,
+        session_token: Option<&str>,
+        region: Region,
+    ) -> Result<Signer, IdentifyError> {
+        match session_token {
+            Some(token) => Ok(self.identify_session(access_key_id, token, region)?),
+            None => self.identify_key(access_key_id, region).await,
         }
     }
 

@@ -17,7 +17,7 @@ use sward_aws_wire::api::Caller;
 use sward_diagnosis::Diagnose as _;
 use sward_model::{AccountId, Arn, Region};
 use sward_policy::iam::{Context, Principal, TrustPolicy};
-use sward_sigv4::{Presented, SignatureError};
+use sward_sigv4::SignatureError;
 use sward_store::{Store, Value};
 
 const FORMAT: u8 = 1;
@@ -135,12 +135,12 @@ impl Sealer {
 impl Identity {
     pub(super) fn identify_session(
         &self,
-        presented: &Presented,
+        access_key_id: &str,
         token: &str,
         region: Region,
     ) -> Result<Signer, SignatureError> {
         let session = self.inner.sealer.open(token).ok_or(SignatureError::Token)?;
-        if session.access_key_id != presented.access_key_id {
+        if session.access_key_id != access_key_id {
             return Err(SignatureError::Token);
         }
         if session.expires_at_ms <= self.now_ms() {

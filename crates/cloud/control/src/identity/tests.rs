@@ -2,7 +2,6 @@ use super::*;
 use crate::ports::{RoleError, RoleRequest, SessionIssuer as _, SystemEntropy};
 use std::sync::atomic::{AtomicI64, Ordering};
 use sward_policy::iam::Context;
-use sward_sigv4::{Credentials, Payload, Request, sign};
 use sward_store::StoreOptions;
 
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
@@ -94,35 +93,6 @@ impl World {
     }
 }
 
-fn presented(key: &str, token: Option<&str>) -> Presented {
-    let headers = vec![("host".to_owned(), "localhost".to_owned())];
-    let request = Request {
-        method: "GET",
-        path: "/",
-        query: "",
-        headers: &headers,
-    };
-    let credentials = Credentials {
-        access_key_id: key.to_owned(),
-        secret_access_key: "any".to_owned(),
-        session_token: token.map(str::to_owned),
-    };
-    let mut all = headers.clone();
-    all.extend(sign(
-        &request,
-        Payload::Bytes(b""),
-        &credentials,
-        "us-east-1",
-        "s3",
-        1_800_000_000,
-    ));
-    Presented::parse(&Request {
-        headers: &all,
-        ..request
-    })
-    .expect("signed")
-}
-
 #[tokio::test]
 async fn the_owner_key_is_made_once_and_known() {
     let world = world().await;
@@ -141,7 +111,7 @@ async fn the_owner_key_is_made_once_and_known() {
     );
     let signer = world
         .identity
-        .identify(&presented(&key.access_key_id, None))
+        .identify(&key.access_key_id, None, Region::default())
         .await
         .expect("known");
     assert_eq!(signer.secret_access_key, key.secret_access_key);
@@ -151,7 +121,10 @@ async fn the_owner_key_is_made_once_and_known() {
         "arn:aws:iam::123456789012:root"
     );
     assert!(matches!(
-        world.identity.identify(&presented("AKIAOTHER", None)).await,
+        world
+            .identity
+            .identify("AKIAOTHER", None, Region::default())
+            .await,
         Err(IdentifyError::Signature(SignatureError::UnknownKey(_)))
     ));
 }
@@ -187,10 +160,13 @@ async fn a_device_session_has_exactly_its_roles_rights() {
         .assume_role_for_device(world.device("R"))
         .await
         .expect("trusted");
-    let presented_session = presented(&session.access_key_id, Some(&session.session_token));
     let signer = world
         .identity
-        .identify(&presented_session)
+        .identify(
+            &session.access_key_id,
+            Some(&session.session_token),
+            Region::default(),
+        )
         .await
         .expect("known");
     assert_eq!(
@@ -271,7 +247,7 @@ async fn a_session_needs_its_token_and_its_time() {
         .expect("trusted");
     let refused = async |key: &str, token: Option<&str>| match world
         .identity
-        .identify(&presented(key, token))
+        .identify(key, token, Region::default())
         .await
     {
         Err(IdentifyError::Signature(error)) => error,

@@ -18,13 +18,13 @@ impl Inner {
         request: IncomingRequest,
     ) -> Response<Body> {
         let service = claim.service;
-        let scope_service = claim.presented.scope.service.clone();
+        let scope_service = claim.scope_service().to_owned();
         let body = match super::body_of(request).await {
             Ok(body) => body,
             Err(error) => return render::error(service, &body_error(service, &error), call),
         };
         let hash = sward_sigv4::sha256_hex(&body);
-        let authenticated = match claim.verify(call.head, Some(&hash)) {
+        let authenticated = match claim.verify(call.head, Some(&hash), None) {
             Ok(authenticated) => authenticated,
             Err(refused) => return refused.response(call),
         };

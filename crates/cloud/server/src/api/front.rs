@@ -4,6 +4,7 @@
 
 use super::CallContext;
 use super::call::Head;
+use super::presign_v2::PresignedV2;
 use super::render;
 use super::service::Service;
 use crate::options::CloudOptions;
@@ -19,23 +20,33 @@ use sward_sigv4::{Dialect, PayloadKind, Presented, SignatureError, Verified};
 /// Looks callers up and verifies them.
 pub(crate) struct Front {
     identity: Identity,
+    /// Of requests whose signature names no region.
+    region: Region,
     accept_any: Option<AccountId>,
 }
 
 /// A claim whose signer is known and whose signature is not verified yet.
 pub(crate) struct Claim {
     pub(crate) service: Service,
-    pub(crate) presented: Presented,
+    proof: Proof,
     signer: Signer,
     accept_any: bool,
+}
+
+enum Proof {
+    V4(Presented),
+    V2(PresignedV2),
 }
 
 /// A caller whose signature holds.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     pub(crate) rights: Rights,
-    /// What the signature says about the body; nothing when any signature is accepted.
+    /// What the signature says about the body; nothing when any signature is accepted, and in
+    /// presigned URLs of the old form.
     pub(crate) verified: Option<Verified>,
+    /// Date and scope, which the chunks of a body are signed with.
+    pub(crate) presented: Option<Presented>,
 }
 
 /// A request refused before its service was asked.
@@ -71,76 +82,113 @@ impl Front {
         let accept_any = options.insecure_accept_any_signature;
         Front {
             identity,
+            region: options.region.clone(),
             accept_any: accept_any.then(|| options.account.clone()),
         }
     }
 
     /// Reads the claim and finds its signer.
     pub(crate) async fn begin(&self, head: &Head) -> Result<Claim, Refused> {
+        if let Some(claim) = PresignedV2::parse(head) {
+            let (key, token) = (&claim.access_key_id, claim.session_token.as_deref());
+            let region = self.region.clone();
+            let (signer, accept_any) = self.signer(Service::S3, key, token, region).await?;
+            return Ok(Claim {
+                service: Service::S3,
+                proof: Proof::V2(claim),
+                signer,
+                accept_any,
+            });
+        }
         let presented = Presented::parse(&head.signed())
             .map_err(|error| Refused::signature(unsigned_service(head), &error))?;
         let service = Service::of_scope(&presented.scope.service);
-        let (signer, accept_any) = match &self.accept_any {
-            Some(account) => (self.owner(account, &presented), true),
-            None => (
-                self.identity
-                    .identify(&presented)
-                    .await
-                    .map_err(|error| refused(service, error))?,
-                false,
-            ),
-        };
+        let region = presented.scope.region.parse().map_err(|_| {
+            let error = SignatureError::MalformedHeader("the region is not a region's name");
+            Refused::signature(service, &error)
+        })?;
+        let (key, token) = (&presented.access_key_id, presented.session_token.as_deref());
+        let (signer, accept_any) = self.signer(service, key, token, region).await?;
         Ok(Claim {
             service,
-            presented,
+            proof: Proof::V4(presented),
             signer,
             accept_any,
         })
     }
 
-    fn owner(&self, account: &AccountId, presented: &Presented) -> Signer {
-        let region: Region = presented.scope.region.parse().unwrap_or_default();
-        Signer {
-            secret_access_key: String::new(),
-            caller: Caller {
-                account: account.clone(),
-                region,
-                arn: format!("arn:aws:iam::{account}:root")
-                    .parse()
-                    .expect("an account makes this an ARN"),
-                credential: presented.access_key_id.clone(),
-            },
-            rights: Rights::Owner,
+    async fn signer(
+        &self,
+        service: Service,
+        access_key_id: &str,
+        session_token: Option<&str>,
+        region: Region,
+    ) -> Result<(Signer, bool), Refused> {
+        if let Some(account) = &self.accept_any {
+            return Ok((owner(account, region, access_key_id), true));
         }
+        self.identity
+            .identify(access_key_id, session_token, region)
+            .await
+            .map(|signer| (signer, false))
+            .map_err(|error| refused(service, error))
+    }
+}
+
+/// The owner, for whom any signature is taken in emulator use.
+fn owner(account: &AccountId, region: Region, access_key_id: &str) -> Signer {
+    Signer {
+        secret_access_key: String::new(),
+        caller: Caller {
+            account: account.clone(),
+            region,
+            arn: format!("arn:aws:iam::{account}:root")
+                .parse()
+                .expect("an account makes this an ARN"),
+            credential: access_key_id.to_owned(),
+        },
+        rights: Rights::Owner,
     }
 }
 
 impl Claim {
-    /// Verifies the signature; `body_hash` is the hex SHA-256 of the body where it is at hand.
+    /// The service's name in the credential scope.
+    pub(crate) fn scope_service(&self) -> &str {
+        match &self.proof {
+            Proof::V4(presented) => &presented.scope.service,
+            Proof::V2(_) => "s3",
+        }
+    }
+
+    /// Verifies the signature; `body_hash` is the hex SHA-256 of the body where it is at hand, and
+    /// `host_bucket` the bucket in the host name.
     pub(crate) fn verify(
         self,
         head: &Head,
         body_hash: Option<&str>,
+        host_bucket: Option<&str>,
     ) -> Result<Authenticated, Refused> {
         let Signer {
-            secret_access_key,
+            secret_access_key: secret,
             caller,
             rights,
         } = self.signer;
-        let verified = if self.accept_any {
-            None
-        } else {
-            let now = now_ms().div_euclid(1000);
-            let verified = self
-                .presented
-                .verify(&head.signed(), &secret_access_key, body_hash, now)
-                .map_err(|error| Refused::signature(self.service, &error))?;
-            Some(verified)
+        let now = now_ms().div_euclid(1000);
+        let verified = match &self.proof {
+            _ if self.accept_any => Ok(None),
+            Proof::V4(presented) => presented
+                .verify(&head.signed(), &secret, body_hash, now)
+                .map(Some),
+            Proof::V2(claim) => claim.verify(head, host_bucket, &secret, now).map(|()| None),
         };
         Ok(Authenticated {
             caller,
             rights,
-            verified,
+            verified: verified.map_err(|error| Refused::signature(self.service, &error))?,
+            presented: match self.proof {
+                Proof::V4(presented) => Some(presented),
+                Proof::V2(_) => None,
+            },
         })
     }
 }

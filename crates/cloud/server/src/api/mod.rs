@@ -3,6 +3,7 @@
 mod aws;
 mod call;
 mod front;
+mod presign_v2;
 mod render;
 mod s3;
 mod service;
@@ -22,7 +23,7 @@ use sward_net::http::{self, Body, Handler, HeaderValue, IncomingRequest, Peer, R
 use sward_objects::Objects;
 
 pub(crate) use call::{Head, body_of, request_of};
-pub(crate) use render::json_error;
+pub(crate) use render::{answer as render_answer, json_error};
 pub(crate) use service::Service;
 
 /// Everything that answers API calls. Clones share it.

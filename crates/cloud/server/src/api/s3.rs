@@ -11,7 +11,7 @@ use sward_control::identity::{Identity, Rights};
 use sward_net::http::{Body, IncomingRequest, Response};
 use sward_objects::{Access, Code, S3Error, S3Request, Upload, bucket_of_host};
 use sward_policy::iam::Context;
-use sward_sigv4::{ChunkedDecoder, PayloadKind, Presented};
+use sward_sigv4::{ChunkedDecoder, PayloadKind};
 
 /// A verified caller of S3 with its rights.
 struct SignedAccess<'a> {
@@ -55,8 +55,9 @@ impl Inner {
         claim: Claim,
         request: IncomingRequest,
     ) -> Response<Body> {
-        let presented = claim.presented.clone();
-        let authenticated = match claim.verify(call.head, None) {
+        let host = call.head.header("host").unwrap_or_default();
+        let host_bucket = bucket_of_host(host, &self.hostnames);
+        let authenticated = match claim.verify(call.head, None, host_bucket) {
             Ok(authenticated) => authenticated,
             Err(refused) => return refused.response(call),
         };
@@ -75,19 +76,18 @@ impl Inner {
             }
             error.response(&call.head.path, call.request_id, is_head)
         };
-        let host = call.head.header("host").unwrap_or_default();
         let parsed = S3Request::parse(
             &call.head.method,
             &call.head.path,
             call.head.query(),
             call.head.headers.clone(),
-            bucket_of_host(host, &self.hostnames),
+            host_bucket,
         );
         let s3_request = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return failed(&error),
         };
-        let upload = upload_of(call, &authenticated, &presented, request);
+        let upload = upload_of(call, &authenticated, request);
         let access = SignedAccess {
             identity: &self.identity,
             caller: &authenticated.caller,
@@ -132,16 +132,17 @@ fn with_list_keys(context: Context, request: &S3Request) -> Context {
 fn upload_of(
     call: &CallContext<'_>,
     authenticated: &Authenticated,
-    presented: &Presented,
     request: IncomingRequest,
 ) -> Upload {
     let kind = authenticated.payload_kind(call.head);
-    let decoder = match (&authenticated.verified, &kind) {
-        (Some(verified), _) => ChunkedDecoder::new(verified, &presented.date, &presented.scope),
-        (None, PayloadKind::SignedChunks { .. } | PayloadKind::UnsignedChunks) => {
+    let decoder = match (&authenticated.verified, &authenticated.presented, &kind) {
+        (Some(verified), Some(presented), _) => {
+            ChunkedDecoder::new(verified, &presented.date, &presented.scope)
+        }
+        (_, _, PayloadKind::SignedChunks { .. } | PayloadKind::UnsignedChunks) => {
             Some(ChunkedDecoder::unsigned())
         }
-        (None, _) => None,
+        _ => None,
     };
     Upload {
         body: request.into_body().map_err(Into::into).boxed(),
