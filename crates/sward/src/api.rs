@@ -18,10 +18,19 @@ const ANSWER_LIMIT: usize = 4 << 20;
 pub(crate) enum Refusal {
     /// The cloud said no, by AWS's code.
     #[error("{operation} was refused: {code}: {message}")]
-    Refused { operation: String, status: StatusCode, code: String, message: String },
+    Refused {
+        operation: String,
+        status: StatusCode,
+        code: String,
+        message: String,
+    },
     /// The cloud could not be asked.
     #[error("cannot ask the cloud for {operation}")]
-    Exchange { operation: String, url: String, source: HttpError },
+    Exchange {
+        operation: String,
+        url: String,
+        source: HttpError,
+    },
     /// The request could not be built or signed.
     #[error("cannot build the request {operation}: {reason}")]
     Build { operation: String, reason: String },
@@ -38,7 +47,10 @@ impl Refusal {
 
     /// Whether the thing asked for does not exist.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self.code(), Some("ResourceNotFoundException" | "NoSuchEntity"))
+        matches!(
+            self.code(),
+            Some("ResourceNotFoundException" | "NoSuchEntity")
+        )
     }
 }
 
@@ -63,7 +75,9 @@ impl Diagnose for Refusal {
     }
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Refusal::Exchange { .. } => Some("is the cloud running? start it with `sward up` or `sward cloud`".into()),
+            Refusal::Exchange { .. } => {
+                Some("is the cloud running? start it with `sward up` or `sward cloud`".into())
+            }
             _ => None,
         }
     }
@@ -95,7 +109,8 @@ impl Client {
     pub(crate) fn new(cloud: &CloudDirectory) -> Result<Self, Report> {
         let endpoints = cloud.endpoints()?;
         let tls = if endpoints.api.starts_with("https:") {
-            let roots = sward_net::tls::Roots::from_file(&cloud.ca()).map_err(|error| error.report())?;
+            let roots =
+                sward_net::tls::Roots::from_file(&cloud.ca()).map_err(|error| error.report())?;
             Some(sward_net::tls::client_config(&roots, None, &[]).map_err(|error| error.report())?)
         } else {
             None
@@ -116,8 +131,13 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<Value, Refusal> {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        self.call(service, method, path, "application/json", &[], bytes).await
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        self.call(service, method, path, "application/json", &[], bytes)
+            .await
     }
 
     /// A restJson1 call without a body and with further headers.
@@ -128,17 +148,38 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Value, Refusal> {
-        self.call(service, method, path, "application/json", headers, Vec::new()).await
+        self.call(
+            service,
+            method,
+            path,
+            "application/json",
+            headers,
+            Vec::new(),
+        )
+        .await
     }
 
     /// An AWS Query call; the XML of the answer is not read.
-    pub(crate) async fn form(&self, service: &str, fields: &[(&str, &str)]) -> Result<Value, Refusal> {
+    pub(crate) async fn form(
+        &self,
+        service: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Value, Refusal> {
         let mut body = String::from("Version=2010-05-08");
         for (name, value) in fields {
-            let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+            let value =
+                percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
             body.push_str(&format!("&{name}={value}"));
         }
-        self.call(service, "POST", "/", "application/x-www-form-urlencoded", &[], body.into_bytes()).await
+        self.call(
+            service,
+            "POST",
+            "/",
+            "application/x-www-form-urlencoded",
+            &[],
+            body.into_bytes(),
+        )
+        .await
     }
 
     async fn call(
@@ -154,22 +195,36 @@ impl Client {
         let url = format!("{}{path}", self.url);
         let request = self
             .signed(service, method, &url, content_type, headers, body)
-            .map_err(|reason| Refusal::Build { operation: operation.clone(), reason })?;
-        let exchange = |source| Refusal::Exchange { operation: operation.clone(), url: url.clone(), source };
+            .map_err(|reason| Refusal::Build {
+                operation: operation.clone(),
+                reason,
+            })?;
+        let exchange = |source| Refusal::Exchange {
+            operation: operation.clone(),
+            url: url.clone(),
+            source,
+        };
         let answer = self.http.send(request).await.map_err(exchange)?;
         let (head, body) = answer.into_parts();
-        let bytes = sward_net::http::collect(body, ANSWER_LIMIT).await.map_err(exchange)?;
+        let bytes = sward_net::http::collect(body, ANSWER_LIMIT)
+            .await
+            .map_err(exchange)?;
         let json: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if head.status.is_success() {
             return Ok(json);
         }
-        let named = head.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        let named = head
+            .headers
+            .get("x-amzn-errortype")
+            .and_then(|value| value.to_str().ok());
         let text = String::from_utf8_lossy(&bytes);
         let code = named
             .map(|value| value.split(':').next().unwrap_or(value))
             .or_else(|| between(&text, "<Code>", "</Code>"))
             .unwrap_or(head.status.as_str());
-        let message = json["message"].as_str().or_else(|| between(&text, "<Message>", "</Message>"));
+        let message = json["message"]
+            .as_str()
+            .or_else(|| between(&text, "<Message>", "</Message>"));
         Err(Refusal::Refused {
             operation,
             status: head.status,

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 /// A private AWS IoT Greengrass: cloud, core devices and their tools.
 #[derive(Debug, Parser)]
-#[command(name = "sward", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "sward",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Sward {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -36,13 +36,21 @@ pub(crate) async fn create(options: DeviceOptions) -> Result<Device, Report> {
     let name: ThingName = options
         .name
         .parse()
-        .map_err(|error: sward_model::NameError| error.report().at(Place::Setting { name: "NAME".into() }))?;
+        .map_err(|error: sward_model::NameError| {
+            error.report().at(Place::Setting {
+                name: "NAME".into(),
+            })
+        })?;
     let groups = options
         .groups
         .iter()
         .map(|group| group.parse())
         .collect::<Result<Vec<ThingGroupName>, _>>()
-        .map_err(|error| error.report().at(Place::Setting { name: "--group".into() }))?;
+        .map_err(|error| {
+            error.report().at(Place::Setting {
+                name: "--group".into(),
+            })
+        })?;
     let directory = CloudDirectory::find(&options.cloud)?;
     let endpoints = directory.endpoints()?;
     let client = Client::new(&directory)?;

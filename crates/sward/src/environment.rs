@@ -13,8 +13,10 @@ pub(crate) fn print(options: &EnvOptions) -> Result<(), Report> {
     let text = match options.output {
         Output::Text => exports(&variables),
         Output::Json => {
-            let object: serde_json::Map<String, serde_json::Value> =
-                variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let object: serde_json::Map<String, serde_json::Value> = variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
             format!("{:#}\n", serde_json::Value::Object(object))
         }
     };
@@ -27,7 +29,10 @@ pub(crate) fn variables(cloud: &CloudDirectory) -> Result<Vec<(&'static str, Str
     let endpoints = cloud.endpoints()?;
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", endpoints.api.clone()),
-        ("AWS_SHARED_CREDENTIALS_FILE", cloud.credentials().display().to_string()),
+        (
+            "AWS_SHARED_CREDENTIALS_FILE",
+            cloud.credentials().display().to_string(),
+        ),
         ("AWS_REGION", endpoints.region.clone()),
         ("AWS_DEFAULT_REGION", endpoints.region),
     ];

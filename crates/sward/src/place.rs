@@ -33,21 +33,35 @@ impl CloudDirectory {
     /// The directory named on the command line, else `.sward/cloud` here or in a folder above.
     pub(crate) fn find(place: &CloudPlace) -> Result<Self, Report> {
         let here = std::env::current_dir().map_err(|error| {
-            Report::new(Kind::Device, "current-directory", "cannot tell the current directory")
-                .caused_by_error(&error)
+            Report::new(
+                Kind::Device,
+                "current-directory",
+                "cannot tell the current directory",
+            )
+            .caused_by_error(&error)
         })?;
         if let Some(directory) = &place.data_dir {
             return Self::existing(here.join(directory)).ok_or_else(|| {
-                Report::new(Kind::NotFound, "cloud-directory", "this is not the data directory of a cloud")
-                    .at(Place::file(directory))
-                    .help("start the cloud first: sward cloud --data-dir DIR")
+                Report::new(
+                    Kind::NotFound,
+                    "cloud-directory",
+                    "this is not the data directory of a cloud",
+                )
+                .at(Place::file(directory))
+                .help("start the cloud first: sward cloud --data-dir DIR")
             });
         }
-        here.ancestors().find_map(|folder| Self::existing(folder.join(".sward/cloud"))).ok_or_else(|| {
-            Report::new(Kind::NotFound, "cloud-directory", "no cloud is found here or in a folder above")
+        here.ancestors()
+            .find_map(|folder| Self::existing(folder.join(".sward/cloud")))
+            .ok_or_else(|| {
+                Report::new(
+                    Kind::NotFound,
+                    "cloud-directory",
+                    "no cloud is found here or in a folder above",
+                )
                 .at(Place::file(here.join(".sward/cloud")))
                 .help("start one with `sward up`, or name its data directory with --data-dir")
-        })
+            })
     }
 
     /// A directory that a cloud has written or will write.
@@ -56,7 +70,10 @@ impl CloudDirectory {
     }
 
     fn existing(directory: PathBuf) -> Option<Self> {
-        directory.join("endpoints.json").is_file().then_some(CloudDirectory(directory))
+        directory
+            .join("endpoints.json")
+            .is_file()
+            .then_some(CloudDirectory(directory))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -75,9 +92,13 @@ impl CloudDirectory {
     pub(crate) fn endpoints(&self) -> Result<Endpoints, Report> {
         let path = self.0.join("endpoints.json");
         serde_json::from_str(&read(&path)?).map_err(|error| {
-            Report::new(Kind::Corrupt, "endpoints-json", "cannot understand the cloud's endpoints")
-                .at(Place::file(&path))
-                .caused_by_error(&error)
+            Report::new(
+                Kind::Corrupt,
+                "endpoints-json",
+                "cannot understand the cloud's endpoints",
+            )
+            .at(Place::file(&path))
+            .caused_by_error(&error)
         })
     }
 
@@ -93,17 +114,23 @@ impl CloudDirectory {
         };
         match (value("aws_access_key_id"), value("aws_secret_access_key")) {
             (Some(id), Some(secret)) => Ok(AccessKey { id, secret }),
-            _ => Err(Report::new(Kind::Corrupt, "credentials", "the file holds no access key")
-                .at(Place::file(&path))),
+            _ => Err(
+                Report::new(Kind::Corrupt, "credentials", "the file holds no access key")
+                    .at(Place::file(&path)),
+            ),
         }
     }
 }
 
 fn read(path: &Path) -> Result<String, Report> {
     std::fs::read_to_string(path).map_err(|error| {
-        Report::new(Kind::NotFound, "cloud-file", "cannot read a file of the cloud")
-            .at(Place::file(path))
-            .help("is the cloud running, and may you read its data directory?")
-            .caused_by_error(&error)
+        Report::new(
+            Kind::NotFound,
+            "cloud-file",
+            "cannot read a file of the cloud",
+        )
+        .at(Place::file(path))
+        .help("is the cloud running, and may you read its data directory?")
+        .caused_by_error(&error)
     })
 }

@@ -49,10 +49,14 @@ fn stop_signal() -> Result<CancellationToken, Report> {
     let token = CancellationToken::new();
     let listen = |kind| {
         signal(kind).map_err(|error| {
-            Report::new(Kind::Device, "signals", "cannot listen for signals").caused_by_error(&error)
+            Report::new(Kind::Device, "signals", "cannot listen for signals")
+                .caused_by_error(&error)
         })
     };
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     let cancel = token.clone();
     sward_task::Tasks::new().spawn("signals", async move {
         tokio::select! {
@@ -84,29 +88,53 @@ impl World {
         let directory = std::path::absolute(&options.dir)
             .and_then(|path| std::fs::create_dir_all(&path).map(|()| path))
             .map_err(|error| {
-                Report::new(Kind::Device, "up-directory", "cannot make the folder of all state")
-                    .at(Place::file(&options.dir))
-                    .help("choose a folder you may write to with --dir")
-                    .caused_by_error(&error)
+                Report::new(
+                    Kind::Device,
+                    "up-directory",
+                    "cannot make the folder of all state",
+                )
+                .at(Place::file(&options.dir))
+                .help("choose a folder you may write to with --dir")
+                .caused_by_error(&error)
             })?;
         let binary = std::env::current_exe().map_err(|error| {
-            Report::new(Kind::Device, "own-binary", "cannot find the sward binary").caused_by_error(&error)
+            Report::new(Kind::Device, "own-binary", "cannot find the sward binary")
+                .caused_by_error(&error)
         })?;
-        Ok(World { progress: Progress::new(), directory, binary, cloud: None, cores: Vec::new(), follower: None })
+        Ok(World {
+            progress: Progress::new(),
+            directory,
+            binary,
+            cloud: None,
+            cores: Vec::new(),
+            follower: None,
+        })
     }
 
     async fn start(&mut self, options: &UpOptions) -> Result<(), Report> {
         let cloud = CloudDirectory::at(self.directory.join("cloud"));
         self.start_cloud(options, &cloud).await?;
         let client = Client::new(&cloud)?;
-        let names: Vec<String> = (1..=options.devices).map(|number| format!("core{number}")).collect();
+        let names: Vec<String> = (1..=options.devices)
+            .map(|number| format!("core{number}"))
+            .collect();
         for name in &names {
             self.start_core(name, &cloud).await?;
         }
         if let (Some(first), false) = (names.first(), options.no_hello) {
-            let log = self.root_of(first).join("logs").join(format!("{}.log", hello::COMPONENT));
+            let log = self
+                .root_of(first)
+                .join("logs")
+                .join(format!("{}.log", hello::COMPONENT));
             self.follower = Some(Follower::new(first, &log));
-            hello::deploy_once(&client, &cloud.endpoints()?, first, &self.directory, &self.progress).await?;
+            hello::deploy_once(
+                &client,
+                &cloud.endpoints()?,
+                first,
+                &self.directory,
+                &self.progress,
+            )
+            .await?;
         }
         self.introduce(&cloud)
     }
@@ -115,17 +143,31 @@ impl World {
         self.directory.join("devices").join(name)
     }
 
-    async fn start_cloud(&mut self, options: &UpOptions, cloud: &CloudDirectory) -> Result<(), Report> {
+    async fn start_cloud(
+        &mut self,
+        options: &UpOptions,
+        cloud: &CloudDirectory,
+    ) -> Result<(), Report> {
         let step = self.progress.begin("starting the cloud");
         let ports = ports::choose(options, cloud);
-        let mut arguments = vec!["cloud".into(), "--data-dir".into(), cloud.path().as_os_str().to_owned()];
+        let mut arguments = vec![
+            "cloud".into(),
+            "--data-dir".into(),
+            cloud.path().as_os_str().to_owned(),
+        ];
         for (flag, port) in ports.flags() {
             arguments.push(flag.into());
             arguments.push(port.to_string().into());
         }
-        let mut program =
-            Program::start("cloud", &self.binary, arguments, &self.directory.join("cloud.log"))?;
-        let ready = program.await_line("sward cloud ready", Duration::from_secs(60)).await;
+        let mut program = Program::start(
+            "cloud",
+            &self.binary,
+            arguments,
+            &self.directory.join("cloud.log"),
+        )?;
+        let ready = program
+            .await_line("sward cloud ready", Duration::from_secs(60))
+            .await;
         self.cloud = Some(program);
         ready?;
         step.done("cloud ready");
@@ -141,7 +183,9 @@ impl World {
                 groups: Vec::new(),
                 root: root.clone(),
                 component_default_user: None,
-                cloud: CloudPlace { data_dir: Some(cloud.path().to_owned()) },
+                cloud: CloudPlace {
+                    data_dir: Some(cloud.path().to_owned()),
+                },
                 output: Output::Text,
             })
             .await?;
@@ -149,7 +193,8 @@ impl World {
         }
         let arguments = vec!["core".into(), "--root".into(), root.into_os_string()];
         let output = self.directory.join("devices").join(format!("{name}.out"));
-        self.cores.push(Program::start(name, &self.binary, arguments, &output)?);
+        self.cores
+            .push(Program::start(name, &self.binary, arguments, &output)?);
         Ok(())
     }
 
@@ -158,7 +203,10 @@ impl World {
         let mut lines = vec![
             String::new(),
             format!("  AWS APIs   {}", endpoints.api),
-            format!("  devices    {} (HTTPS, MQTT by ALPN)   MQTT {}", endpoints.device, endpoints.mqtt),
+            format!(
+                "  devices    {} (HTTPS, MQTT by ALPN)   MQTT {}",
+                endpoints.device, endpoints.mqtt
+            ),
             format!("  state      {}", self.directory.display()),
             String::new(),
             "  In another terminal, for the AWS CLI and every AWS SDK:".to_owned(),
@@ -171,7 +219,9 @@ impl World {
             environment::quoted(&self.binary.display().to_string()),
             environment::quoted(&cloud.path().display().to_string()),
         ));
-        lines.push("  Ctrl-C stops everything; the next `sward up` takes up the same state.".to_owned());
+        lines.push(
+            "  Ctrl-C stops everything; the next `sward up` takes up the same state.".to_owned(),
+        );
         lines.push(String::new());
         self.progress.lines(&lines);
         Ok(())
@@ -196,7 +246,11 @@ impl World {
     }
 
     fn restart(&mut self, ended: &Ended) -> Result<(), Report> {
-        let program = self.cloud.iter_mut().chain(&mut self.cores).find(|program| program.name() == ended.name);
+        let program = self
+            .cloud
+            .iter_mut()
+            .chain(&mut self.cores)
+            .find(|program| program.name() == ended.name);
         match program {
             Some(program) => program.start_again(),
             None => Ok(()),
@@ -225,10 +279,13 @@ impl World {
 
 async fn next_end(cloud: &mut Option<Program>, cores: &mut [Program]) -> Ended {
     use futures_util::future::{FutureExt as _, select_all};
-    let waits: Vec<_> = cloud.iter_mut().chain(cores).map(|program| program.ended().boxed()).collect();
+    let waits: Vec<_> = cloud
+        .iter_mut()
+        .chain(cores)
+        .map(|program| program.ended().boxed())
+        .collect();
     if waits.is_empty() {
         return std::future::pending().await;
     }
     select_all(waits).await.0
 }
-

@@ -158,9 +158,12 @@ impl Cloud {
         .await
         .map_err(report)?;
         environment.set_credentials_url(exchange.uri());
-        let active = [path[0], path[1], path[2], "activePort"];
-        let now = jiff::Timestamp::now().as_millisecond();
-        configuration.update(&active, &json!(exchange.port()), now, Source::Core);
+        // Shown where the component is deployed; a service that nobody deployed is not made up.
+        if configuration.get(&path[..2]).is_some() {
+            let active = [path[0], path[1], path[2], "activePort"];
+            let now = jiff::Timestamp::now().as_millisecond();
+            configuration.update(&active, &json!(exchange.port()), now, Source::Core);
+        }
         Ok(())
     }
 

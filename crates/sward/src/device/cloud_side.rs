@@ -31,16 +31,28 @@ pub(super) async fn create_identity(
     let alias_arn = ensure_role_alias(client, endpoints).await?;
     ensure_policy(client, TOKEN_POLICY, &token_policy(&alias_arn)).await?;
 
-    let thing = client.json("iot", "POST", &format!("/things/{name}"), &json!({})).await?;
+    let thing = client
+        .json("iot", "POST", &format!("/things/{name}"), &json!({}))
+        .await?;
     let request = root.certificate_request(name)?;
     let certificate = client
-        .json("iot", "POST", "/certificates?setAsActive=true", &json!({ "certificateSigningRequest": request }))
+        .json(
+            "iot",
+            "POST",
+            "/certificates?setAsActive=true",
+            &json!({ "certificateSigningRequest": request }),
+        )
         .await?;
     let certificate_arn = text(&certificate, "certificateArn")?;
     root.write_certificate(&text(&certificate, "certificatePem")?)?;
     for policy in [THING_POLICY, TOKEN_POLICY] {
         client
-            .json("iot", "PUT", &format!("/target-policies/{policy}"), &json!({ "target": certificate_arn }))
+            .json(
+                "iot",
+                "PUT",
+                &format!("/target-policies/{policy}"),
+                &json!({ "target": certificate_arn }),
+            )
             .await?;
     }
     client
@@ -54,17 +66,26 @@ pub(super) async fn create_identity(
     for group in groups {
         join_group(client, name, group).await?;
     }
-    Ok(Identity { thing_arn: text(&thing, "thingArn")?, certificate_arn })
+    Ok(Identity {
+        thing_arn: text(&thing, "thingArn")?,
+        certificate_arn,
+    })
 }
 
-async fn join_group(client: &Client, name: &ThingName, group: &ThingGroupName) -> Result<(), Report> {
+async fn join_group(
+    client: &Client,
+    name: &ThingName,
+    group: &ThingGroupName,
+) -> Result<(), Report> {
     let path = format!("/thing-groups/{group}");
     if let Err(refusal) = client.json("iot", "GET", &path, &Value::Null).await {
         unless_missing(refusal)?;
         client.json("iot", "POST", &path, &json!({})).await?;
     }
     let body = json!({ "thingGroupName": group, "thingName": name });
-    client.json("iot", "PUT", "/thing-groups/addThingToThingGroup", &body).await?;
+    client
+        .json("iot", "PUT", "/thing-groups/addThingToThingGroup", &body)
+        .await?;
     Ok(())
 }
 
@@ -72,7 +93,14 @@ async fn ensure_policy(client: &Client, name: &str, document: &Value) -> Result<
     let path = format!("/policies/{name}");
     if let Err(refusal) = client.json("iot", "GET", &path, &Value::Null).await {
         unless_missing(refusal)?;
-        client.json("iot", "POST", &path, &json!({ "policyDocument": document.to_string() })).await?;
+        client
+            .json(
+                "iot",
+                "POST",
+                &path,
+                &json!({ "policyDocument": document.to_string() }),
+            )
+            .await?;
     }
     Ok(())
 }
@@ -83,7 +111,10 @@ async fn ensure_role_alias(client: &Client, endpoints: &Endpoints) -> Result<Str
         Ok(answer) => return text(&answer["roleAliasDescription"], "roleAliasArn"),
         Err(refusal) => unless_missing(refusal)?,
     }
-    if let Err(refusal) = client.form("iam", &[("Action", "GetRole"), ("RoleName", ROLE)]).await {
+    if let Err(refusal) = client
+        .form("iam", &[("Action", "GetRole"), ("RoleName", ROLE)])
+        .await
+    {
         unless_missing(refusal)?;
         let trust = json!({
             "Version": "2012-10-17",
@@ -116,7 +147,9 @@ async fn ensure_role_alias(client: &Client, endpoints: &Endpoints) -> Result<Str
             .await?;
     }
     let role_arn = format!("arn:aws:iam::{}:role/{ROLE}", endpoints.account);
-    let answer = client.json("iot", "POST", &path, &json!({ "roleArn": role_arn })).await?;
+    let answer = client
+        .json("iot", "POST", &path, &json!({ "roleArn": role_arn }))
+        .await?;
     text(&answer, "roleAliasArn")
 }
 
@@ -190,11 +223,19 @@ fn role_policy() -> Value {
 }
 
 fn unless_missing(refusal: Refusal) -> Result<(), Report> {
-    if refusal.is_missing() { Ok(()) } else { Err(refusal.report()) }
+    if refusal.is_missing() {
+        Ok(())
+    } else {
+        Err(refusal.report())
+    }
 }
 
 fn text(answer: &Value, member: &str) -> Result<String, Report> {
     answer[member].as_str().map(str::to_owned).ok_or_else(|| {
-        Report::new(Kind::Internal, "api-answer", format!("the cloud's answer lacks {member}"))
+        Report::new(
+            Kind::Internal,
+            "api-answer",
+            format!("the cloud's answer lacks {member}"),
+        )
     })
 }

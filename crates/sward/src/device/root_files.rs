@@ -34,11 +34,16 @@ pub(super) struct Configuration<'a> {
 impl Root {
     /// Makes the folders; refuses a root that holds a device already.
     pub(super) fn prepare(root: &Path) -> Result<Self, Report> {
-        let path = std::path::absolute(root).map_err(|error| failed("cannot resolve the root", root, &error))?;
+        let path = std::path::absolute(root)
+            .map_err(|error| failed("cannot resolve the root", root, &error))?;
         if path.join("config.yaml").exists() || path.join("config").exists() {
-            return Err(Report::new(Kind::Conflict, "root-in-use", "the root belongs to a device already")
-                .at(Place::file(&path))
-                .help("choose another --root, or delete this one"));
+            return Err(Report::new(
+                Kind::Conflict,
+                "root-in-use",
+                "the root belongs to a device already",
+            )
+            .at(Place::file(&path))
+            .help("choose another --root, or delete this one"));
         }
         let certificates = path.join("certs");
         DirBuilder::new()
@@ -60,13 +65,27 @@ impl Root {
     /// Makes a key pair, keeps the key here and returns a request for its certificate (PEM).
     pub(super) fn certificate_request(&self, name: &ThingName) -> Result<String, Report> {
         let internal = |error: rcgen::Error| {
-            Report::new(Kind::Internal, "key-pair", "cannot make the device's key pair").caused_by_error(&error)
+            Report::new(
+                Kind::Internal,
+                "key-pair",
+                "cannot make the device's key pair",
+            )
+            .caused_by_error(&error)
         };
         let key = KeyPair::generate().map_err(internal)?;
         let mut parameters = CertificateParams::default();
-        parameters.distinguished_name.push(DnType::CommonName, name.as_str());
-        let request = parameters.serialize_request(&key).and_then(|request| request.pem()).map_err(internal)?;
-        write(&self.certificate_file("private.pem.key"), &key.serialize_pem(), 0o600)?;
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, name.as_str());
+        let request = parameters
+            .serialize_request(&key)
+            .and_then(|request| request.pem())
+            .map_err(internal)?;
+        write(
+            &self.certificate_file("private.pem.key"),
+            &key.serialize_pem(),
+            0o600,
+        )?;
         Ok(request)
     }
 
@@ -75,16 +94,30 @@ impl Root {
     }
 
     /// Writes `config.yaml`; JSON is YAML, and needs no writer of our own.
-    pub(super) fn write_configuration(&self, configuration: &Configuration<'_>) -> Result<(), Report> {
+    pub(super) fn write_configuration(
+        &self,
+        configuration: &Configuration<'_>,
+    ) -> Result<(), Report> {
         let ca = configuration.cloud_ca;
-        let anchor = fs::read_to_string(ca).map_err(|error| failed("cannot read the trust anchor", ca, &error))?;
+        let anchor = fs::read_to_string(ca)
+            .map_err(|error| failed("cannot read the trust anchor", ca, &error))?;
         write(&self.certificate_file("rootCA.pem"), &anchor, 0o644)?;
         let document = self.document(configuration)?;
-        write(&self.path.join("config.yaml"), &format!("{document:#}\n"), 0o600)
+        write(
+            &self.path.join("config.yaml"),
+            &format!("{document:#}\n"),
+            0o600,
+        )
     }
 
     fn document(&self, configuration: &Configuration<'_>) -> Result<Value, Report> {
-        let Endpoints { api, device, mqtt, region, .. } = configuration.endpoints;
+        let Endpoints {
+            api,
+            device,
+            mqtt,
+            region,
+            ..
+        } = configuration.endpoints;
         let (_, device_port) = host_and_port(device)?;
         let (mqtt_host, mqtt_port) = host_and_port(mqtt)?;
         let certificates = self.path.join("certs");
@@ -125,13 +158,22 @@ fn host_and_port(endpoint: &str) -> Result<(&str, u16), Report> {
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host, port.parse().ok()?)))
         .ok_or_else(|| {
-            Report::new(Kind::Corrupt, "endpoint", format!("the endpoint {endpoint:?} is not HOST:PORT"))
+            Report::new(
+                Kind::Corrupt,
+                "endpoint",
+                format!("the endpoint {endpoint:?} is not HOST:PORT"),
+            )
         })
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Report> {
     let attempt = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
@@ -139,5 +181,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Report> {
 }
 
 fn failed(what: &'static str, path: &Path, error: &io::Error) -> Report {
-    Report::new(Kind::Device, "root-file", what).at(Place::file(path)).caused_by_error(error)
+    Report::new(Kind::Device, "root-file", what)
+        .at(Place::file(path))
+        .caused_by_error(error)
 }

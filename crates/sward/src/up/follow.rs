@@ -22,7 +22,8 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(device: &str, path: &Path) -> Self {
-        let (inode, offset) = std::fs::metadata(path).map_or((0, 0), |file| (file.ino(), file.len()));
+        let (inode, offset) =
+            std::fs::metadata(path).map_or((0, 0), |file| (file.ino(), file.len()));
         Follower {
             prefix: format!("{device} | "),
             path: path.to_owned(),
@@ -34,7 +35,9 @@ impl Follower {
     }
 
     fn look(&mut self) {
-        let Ok(mut file) = File::open(&self.path) else { return };
+        let Ok(mut file) = File::open(&self.path) else {
+            return;
+        };
         let Ok(state) = file.metadata() else { return };
         if state.ino() != self.inode || state.len() < self.offset {
             (self.inode, self.offset) = (state.ino(), 0);
@@ -65,7 +68,9 @@ impl Follower {
 
 /// The next line; never, when nothing is followed.
 pub(super) async fn next(follower: &mut Option<Follower>) -> String {
-    let Some(follower) = follower else { return std::future::pending().await };
+    let Some(follower) = follower else {
+        return std::future::pending().await;
+    };
     loop {
         if let Some(line) = follower.ready.pop_front() {
             return line;

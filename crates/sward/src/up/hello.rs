@@ -41,7 +41,9 @@ pub(super) async fn deploy_once(
                     "hello-world",
                     format!("the first deployment ended as {failed}"),
                 )
-                .at(Place::file(directory.join("devices").join(device).join("logs"))));
+                .at(Place::file(
+                    directory.join("devices").join(device).join("logs"),
+                )));
             }
             other => step.update(&format!(
                 "deploying {COMPONENT} to {device}: {}",
@@ -49,15 +51,25 @@ pub(super) async fn deploy_once(
             )),
         }
         if began.elapsed() > DEADLINE {
-            return Err(Report::new(Kind::Timeout, "hello-world", "the device does not report the deployment")
-                .at(Place::file(directory.join("devices").join(format!("{device}.out")))));
+            return Err(Report::new(
+                Kind::Timeout,
+                "hello-world",
+                "the device does not report the deployment",
+            )
+            .at(Place::file(
+                directory.join("devices").join(format!("{device}.out")),
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     std::fs::write(&marker, &deployment).map_err(|error| {
-        Report::new(Kind::Device, "hello-world", "cannot remember the first deployment")
-            .at(Place::file(&marker))
-            .caused_by_error(&error)
+        Report::new(
+            Kind::Device,
+            "hello-world",
+            "cannot remember the first deployment",
+        )
+        .at(Place::file(&marker))
+        .caused_by_error(&error)
     })?;
     step.done(&format!("{COMPONENT} {VERSION} is deployed to {device}"));
     Ok(())
@@ -67,7 +79,15 @@ async fn create_component(client: &Client) -> Result<(), Report> {
     use base64::Engine as _;
     let recipe = base64::engine::general_purpose::STANDARD.encode(RECIPE);
     let body = json!({ "inlineRecipe": recipe });
-    match client.json("greengrass", "POST", "/greengrass/v2/createComponentVersion", &body).await {
+    match client
+        .json(
+            "greengrass",
+            "POST",
+            "/greengrass/v2/createComponentVersion",
+            &body,
+        )
+        .await
+    {
         Ok(_) => Ok(()),
         // A start that was interrupted has made it already.
         Err(refusal) if refusal.code() == Some("ConflictException") => Ok(()),
@@ -75,21 +95,37 @@ async fn create_component(client: &Client) -> Result<(), Report> {
     }
 }
 
-async fn create_deployment(client: &Client, endpoints: &Endpoints, device: &str) -> Result<String, Report> {
+async fn create_deployment(
+    client: &Client,
+    endpoints: &Endpoints,
+    device: &str,
+) -> Result<String, Report> {
     let body = json!({
         "targetArn": format!("arn:aws:iot:{}:{}:thing/{device}", endpoints.region, endpoints.account),
         "deploymentName": "hello-world",
         "components": { COMPONENT: { "componentVersion": VERSION } },
     });
-    let answer = client.json("greengrass", "POST", "/greengrass/v2/deployments", &body).await?;
+    let answer = client
+        .json("greengrass", "POST", "/greengrass/v2/deployments", &body)
+        .await?;
     answer["deploymentId"]
         .as_str()
         .map(str::to_owned)
-        .ok_or_else(|| Report::new(Kind::Internal, "api-answer", "the cloud's answer lacks deploymentId"))
+        .ok_or_else(|| {
+            Report::new(
+                Kind::Internal,
+                "api-answer",
+                "the cloud's answer lacks deploymentId",
+            )
+        })
 }
 
 /// The execution status of the deployment on the device; none before the device was heard of.
-async fn status_of(client: &Client, device: &str, deployment: &str) -> Result<Option<String>, Report> {
+async fn status_of(
+    client: &Client,
+    device: &str,
+    deployment: &str,
+) -> Result<Option<String>, Report> {
     let path = format!("/greengrass/v2/coreDevices/{device}/effectiveDeployments");
     let answer = match client.json("greengrass", "GET", &path, &Value::Null).await {
         Ok(answer) => answer,

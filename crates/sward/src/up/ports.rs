@@ -17,15 +17,28 @@ pub(super) struct Ports {
 impl Ports {
     /// The options of `sward cloud`.
     pub(super) fn flags(self) -> [(&'static str, u16); 3] {
-        [("--api-port", self.api), ("--device-port", self.device), ("--mqtt-port", self.mqtt)]
+        [
+            ("--api-port", self.api),
+            ("--device-port", self.device),
+            ("--mqtt-port", self.mqtt),
+        ]
     }
 }
 
 /// As told, else as last time, else AWS's ports where they are free, else any free ones.
 pub(super) fn choose(options: &UpOptions, cloud: &CloudDirectory) -> Ports {
     let last = cloud.endpoints().ok();
-    let port_of = |endpoint: &str| endpoint.trim_end_matches('/').rsplit(':').next()?.parse().ok();
-    let remembered = |pick: fn(&crate::place::Endpoints) -> &str| last.as_ref().and_then(|all| port_of(pick(all)));
+    let port_of = |endpoint: &str| {
+        endpoint
+            .trim_end_matches('/')
+            .rsplit(':')
+            .next()?
+            .parse()
+            .ok()
+    };
+    let remembered = |pick: fn(&crate::place::Endpoints) -> &str| {
+        last.as_ref().and_then(|all| port_of(pick(all)))
+    };
     let decide = |told: Option<u16>, before: Option<u16>, usual: u16| match (told, before) {
         // 0 means "any free one", which the last start has settled.
         (Some(port), None) => port,

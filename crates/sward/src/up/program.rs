@@ -44,7 +44,11 @@ impl Ended {
             },
             None => "ended".to_owned(),
         };
-        format!("! {} {how}; starting it again (its output: {})", self.name, self.output.display())
+        format!(
+            "! {} {how}; starting it again (its output: {})",
+            self.name,
+            self.output.display()
+        )
     }
 }
 
@@ -80,8 +84,14 @@ impl Program {
     }
 
     /// Waits until the program has printed this line.
-    pub(super) async fn await_line(&mut self, wanted: &str, deadline: Duration) -> Result<(), Report> {
-        let Some(lines) = &mut self.stdout else { return Ok(()) };
+    pub(super) async fn await_line(
+        &mut self,
+        wanted: &str,
+        deadline: Duration,
+    ) -> Result<(), Report> {
+        let Some(lines) = &mut self.stdout else {
+            return Ok(());
+        };
         let wait = async {
             while let Ok(Some(line)) = lines.next_line().await {
                 if line == wanted {
@@ -98,8 +108,12 @@ impl Program {
     }
 
     fn failed(&self, how: &str) -> Report {
-        let mut report =
-            Report::new(Kind::Device, "program-start", format!("{} {how}", self.name)).at(Place::file(&self.output));
+        let mut report = Report::new(
+            Kind::Device,
+            "program-start",
+            format!("{} {how}", self.name),
+        )
+        .at(Place::file(&self.output));
         let tail = last_lines(&self.output, 6);
         if !tail.is_empty() {
             report = report.caused_by_error(&io::Error::other(format!("it said:\n{tail}")));
@@ -114,7 +128,11 @@ impl Program {
         }
         let status = self.child.wait().await.ok();
         self.reported = true;
-        Ended { name: self.name.clone(), status, output: self.output.clone() }
+        Ended {
+            name: self.name.clone(),
+            status,
+            output: self.output.clone(),
+        }
     }
 
     /// Sends SIGTERM.
@@ -133,7 +151,10 @@ impl Program {
 
     /// Waits for the end, and kills the program when the deadline passes.
     pub(super) async fn stopped(&mut self, deadline: Duration) {
-        if tokio::time::timeout(deadline, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(deadline, self.child.wait())
+            .await
+            .is_err()
+        {
             self.signal(Signal::Kill);
             if let Err(error) = self.child.wait().await {
                 tracing::warn!(program = self.name, error = %error, "cannot await a program");
@@ -148,13 +169,27 @@ fn spawn(
     output: &Path,
 ) -> Result<(Child, Option<Lines<BufReader<ChildStdout>>>), Report> {
     let log = open_log(output).map_err(|error| {
-        Report::new(Kind::Device, "program-output", "cannot open the file for a program's output")
-            .at(Place::file(output))
-            .caused_by_error(&error)
+        Report::new(
+            Kind::Device,
+            "program-output",
+            "cannot open the file for a program's output",
+        )
+        .at(Place::file(output))
+        .caused_by_error(&error)
     })?;
     let mut command = std::process::Command::new(binary);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    isolate(&mut command, Isolation { stop_with_parent: true, ..Isolation::default() });
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    isolate(
+        &mut command,
+        Isolation {
+            stop_with_parent: true,
+            ..Isolation::default()
+        },
+    );
     let mut child = Command::from(command).spawn().map_err(|error| {
         Report::new(Kind::Device, "program-start", "cannot start a program")
             .at(Place::file(binary))

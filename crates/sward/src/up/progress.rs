@@ -27,13 +27,22 @@ pub(super) struct Step {
 impl Progress {
     pub(super) fn new() -> Self {
         let terminal = io::stdout().is_terminal();
-        Progress { shared: Rc::new(RefCell::new(Shared { terminal, open: false })) }
+        Progress {
+            shared: Rc::new(RefCell::new(Shared {
+                terminal,
+                open: false,
+            })),
+        }
     }
 
     /// Says what is being done now.
     pub(super) fn begin(&self, what: &str) -> Step {
         self.shared.borrow_mut().open_step(what);
-        Step { shared: Rc::clone(&self.shared), began: Instant::now(), what: what.to_owned() }
+        Step {
+            shared: Rc::clone(&self.shared),
+            began: Instant::now(),
+            what: what.to_owned(),
+        }
     }
 
     pub(super) fn line(&self, text: &str) {
@@ -73,12 +82,23 @@ impl Shared {
     }
 
     fn end_step(&mut self, result: &str, began: Instant) {
-        let clear = if std::mem::take(&mut self.open) { "\r\x1b[K" } else { "" };
-        self.put(&format!("{clear}✓ {result} ({:.1} s)\n", began.elapsed().as_secs_f64()));
+        let clear = if std::mem::take(&mut self.open) {
+            "\r\x1b[K"
+        } else {
+            ""
+        };
+        self.put(&format!(
+            "{clear}✓ {result} ({:.1} s)\n",
+            began.elapsed().as_secs_f64()
+        ));
     }
 
     fn line(&mut self, text: &str) {
-        let clear = if std::mem::take(&mut self.open) { "\n" } else { "" };
+        let clear = if std::mem::take(&mut self.open) {
+            "\n"
+        } else {
+            ""
+        };
         self.put(&format!("{clear}{text}\n"));
     }
 
