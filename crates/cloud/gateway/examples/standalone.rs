@@ -355,10 +355,12 @@ async fn watch_clients(path: PathBuf, changes: broadcast::Sender<DirectoryChange
         let now = modified(&path);
         if now != last {
             last = now;
-            let _ = changes.send(DirectoryChange {
-                tenant: Tenant::default(),
-                certificate_id: None,
-            });
+            changes
+                .send(DirectoryChange {
+                    tenant: Tenant::default(),
+                    certificate_id: None,
+                })
+                .ok();
         }
     }
 }
@@ -436,6 +438,6 @@ async fn main() -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => {}
     }
     // The watcher of the file has no end of its own; the process ends with main.
-    let _ = tasks.shutdown(Duration::from_secs(2)).await;
+    tasks.shutdown(Duration::from_secs(2)).await.ok();
     Ok(())
 }

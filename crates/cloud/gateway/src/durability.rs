@@ -58,7 +58,7 @@ impl Durability {
     pub(crate) async fn wait(&self, ticket: Ticket) {
         let mut committed = self.committed();
         // The sender lives as long as this value.
-        let _ = committed.wait_for(|done| *done >= ticket).await;
+        committed.wait_for(|done| *done >= ticket).await.ok();
     }
 
     /// Writes batches until `stop` resolves, and then what is left. A store that fails is asked

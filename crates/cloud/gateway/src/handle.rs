@@ -53,7 +53,7 @@ impl Handle {
 
     /// It must end; the first reason counts.
     pub(crate) fn end(&self, end: End) {
-        let _ = self.end.set(end);
+        self.end.set(end).ok();
         self.wake.notify_one();
     }
 

@@ -54,7 +54,7 @@ async fn serve(
     http: Option<Arc<dyn Handler>>,
 ) {
     // Packets are gathered before they are written; waiting for more only delays them.
-    let _ = stream.set_nodelay(true);
+    stream.set_nodelay(true).ok();
     let accepted = match acceptor.accept(stream).await {
         Ok(accepted) => accepted,
         Err(error) => {

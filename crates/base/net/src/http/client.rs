@@ -177,7 +177,7 @@ impl Client {
                 source,
             })?;
         // Requests are written whole; waiting for more only delays them.
-        let _ = stream.set_nodelay(true);
+        stream.set_nodelay(true).ok();
         if !target.tls {
             return self.handshake(stream, target).await;
         }

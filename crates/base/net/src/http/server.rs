@@ -141,7 +141,7 @@ async fn accept_loop(
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
+        stream.set_nodelay(true).ok();
         let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
         let (options, connection_tasks) = (options.clone(), tasks.clone());
         tasks.spawn("http-connection", async move {

@@ -74,8 +74,8 @@ async fn bodies_are_bounded_and_torn_bodies_are_errors() {
                         .send(Ok(Bytes::from_static(b"part")))
                         .await
                         .expect("room");
-                    tokio::spawn(async move {
-                        let _ = sender.send(Err("torn".into())).await;
+                    Tasks::new().spawn("sender", async move {
+                        sender.send(Err("torn".into())).await.ok();
                     });
                     Response::new(body)
                 }
@@ -106,7 +106,7 @@ async fn silence_ends_with_a_timeout() {
                 .send(Ok(Bytes::from_static(b"part")))
                 .await
                 .expect("room");
-            tokio::spawn(async move {
+            Tasks::new().spawn("sender", async move {
                 sender.closed().await;
             });
             Response::new(body)

@@ -95,7 +95,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Says the last word and closes the socket, within a second.
     async fn finish(mut self) {
         let output = std::mem::take(self.proto.output());
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.wire.finish(output)).await;
+        tokio::time::timeout(Duration::from_secs(1), self.wire.finish(output))
+            .await
+            .ok();
     }
 }
 
