@@ -203,7 +203,7 @@ impl ConnectionTask {
         }
         let lost = self.shared.lock().spool.went_offline();
         for message in lost {
-            let _ = message.done.send(Err(PublishFailure::Dropped));
+            message.done.send(Err(PublishFailure::Dropped)).ok();
         }
     }
 
@@ -234,7 +234,9 @@ impl ConnectionTask {
         if matches!(lost, Lost::Stop | Lost::Settings) {
             self.client.disconnect();
             let output = std::mem::take(self.client.output());
-            let _ = timeout(Duration::from_secs(2), wire.finish(output)).await;
+            timeout(Duration::from_secs(2), wire.finish(output))
+                .await
+                .ok();
         }
         lost
     }
@@ -265,7 +267,9 @@ impl ConnectionTask {
         }
         client.disconnect();
         let output = std::mem::take(client.output());
-        let _ = timeout(Duration::from_secs(2), wire.finish(output)).await;
+        timeout(Duration::from_secs(2), wire.finish(output))
+            .await
+            .ok();
         self.clean_start = false;
         Ok(())
     }
@@ -551,7 +555,7 @@ impl ConnectionTask {
         }
         drop(inner);
         for (message, outcome) in done {
-            let _ = message.done.send(outcome);
+            message.done.send(outcome).ok();
         }
     }
 
@@ -576,7 +580,7 @@ impl ConnectionTask {
                 PublishFailure::GivenUp { topic, reason }
             })
         };
-        let _ = spooled.done.send(outcome);
+        spooled.done.send(outcome).ok();
     }
 }
 
@@ -619,7 +623,7 @@ async fn connect(configured: &Configured) -> Result<TlsStream<TcpStream>, String
             .await
             .map_err(|error| format!("cannot connect to {host}:{port}: {error}"))?;
         // Packets are gathered before they are written; waiting for more only delays them.
-        let _ = stream.set_nodelay(true);
+        stream.set_nodelay(true).ok();
         TlsConnector::from(config)
             .connect(name, stream)
             .await

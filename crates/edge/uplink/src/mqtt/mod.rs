@@ -225,7 +225,7 @@ impl MqttClient {
             .spool
             .add(Spooled { message, done }, size, qos0, online)?;
         for dropped in added.dropped {
-            let _ = dropped.done.send(Err(PublishFailure::Dropped));
+            dropped.done.send(Err(PublishFailure::Dropped)).ok();
         }
         if let Some(first) = inner.connections.first() {
             first.notify_one();

@@ -67,7 +67,7 @@ impl Table {
         wish.qos = wish.qos.max(qos);
         wish.subscribers.push(id);
         if wish.granted.is_some_and(|granted| granted >= qos) {
-            let _ = reply.send(Ok(()));
+            reply.send(Ok(())).ok();
         } else {
             wish.waiting.push(reply);
         }
@@ -149,7 +149,7 @@ impl Table {
             Err(error) => Err(error),
         };
         for waiting in wish.waiting.drain(..) {
-            let _ = waiting.send(result.clone());
+            waiting.send(result.clone()).ok();
         }
     }
 
