@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 /// How often rollouts and time-outs are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(5);
 
 /// What the control plane is told at start.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ impl Control {
         outbox::flush(self).await
     }
 
-    /// Looks at rollouts and time-outs once, as the background work does every second.
+    /// Looks at rollouts and time-outs once, as the background work does every few seconds.
     pub async fn tick(&self) -> Result<(), ApiError> {
         jobs::tick(self)
             .await

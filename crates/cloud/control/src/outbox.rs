@@ -7,11 +7,13 @@
 
 use crate::Control;
 use crate::fault::Outcome;
+use crate::jobs::{self, NotificationKind};
 use crate::ports::Publication;
 use crate::scope::Scope;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use sward_model::{AccountId, Region};
 use sward_store::{OutboxRow, Tx};
 use sward_task::CancellationToken;
 
@@ -22,10 +24,23 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Row {
-    account: sward_model::AccountId,
-    region: sward_model::Region,
-    topic: String,
-    payload: String,
+    account: AccountId,
+    region: Region,
+    #[serde(flatten)]
+    work: Work,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "work", rename_all = "kebab-case")]
+enum Work {
+    /// A message as it is.
+    Message { topic: String, payload: String },
+    /// A notification of jobs, which says how things are when it is published.
+    Jobs {
+        thing: String,
+        namespace: String,
+        next: bool,
+    },
 }
 
 /// Adds a message at QoS 1 to the transaction.
@@ -35,11 +50,31 @@ pub(crate) async fn publish(
     topic: String,
     payload: &serde_json::Value,
 ) -> Outcome<()> {
+    let payload = payload.to_string();
+    add(tx, scope, Work::Message { topic, payload }).await
+}
+
+/// Adds a notification of a thing's jobs to the transaction.
+pub(crate) async fn notify(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+    namespace: &str,
+    kind: NotificationKind,
+) -> Outcome<()> {
+    let work = Work::Jobs {
+        thing: thing.to_owned(),
+        namespace: namespace.to_owned(),
+        next: kind == NotificationKind::NotifyNext,
+    };
+    add(tx, scope, work).await
+}
+
+async fn add(tx: &mut Tx, scope: &Scope, work: Work) -> Outcome<()> {
     let row = Row {
         account: scope.account.clone(),
         region: scope.region.clone(),
-        topic,
-        payload: payload.to_string(),
+        work,
     };
     let text = serde_json::to_string(&row).expect("texts serialise");
     tx.outbox(KIND, &text).await?;
@@ -121,13 +156,12 @@ async fn send(control: &Control, rows: Vec<OutboxRow>) -> (Vec<i64>, bool) {
                 continue;
             }
         };
-        let publication = Publication {
-            account: message.account,
-            region: message.region,
-            topic: message.topic,
-            payload: Bytes::from(message.payload),
-            qos: 1,
-            retain: false,
+        let publication = match publication(control, message).await {
+            Ok(publication) => publication,
+            Err(fault) => {
+                tracing::warn!(id = row.id, error = %fault.report, "cannot publish yet");
+                return (sent, true);
+            }
         };
         let topic = publication.topic.clone();
         match control.ports().publisher.publish(publication).await {
@@ -139,6 +173,39 @@ async fn send(control: &Control, rows: Vec<OutboxRow>) -> (Vec<i64>, bool) {
         }
     }
     (sent, false)
+}
+
+async fn publication(control: &Control, row: Row) -> Outcome<Publication> {
+    let Row {
+        account,
+        region,
+        work,
+    } = row;
+    let scope = Scope { account, region };
+    let (topic, payload) = match work {
+        Work::Message { topic, payload } => (topic, payload),
+        Work::Jobs {
+            thing,
+            namespace,
+            next,
+        } => {
+            let kind = if next {
+                NotificationKind::NotifyNext
+            } else {
+                NotificationKind::Notify
+            };
+            let now = jobs::notification(control, &scope, &thing, &namespace, kind).await?;
+            (now.topic, now.body.to_string())
+        }
+    };
+    Ok(Publication {
+        account: scope.account,
+        region: scope.region,
+        topic,
+        payload: Bytes::from(payload),
+        qos: 1,
+        retain: false,
+    })
 }
 
 async fn forget(control: &Control, sent: &[i64]) -> Outcome<()> {

@@ -14,7 +14,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use sward_aws_wire::api::ApiResponse;
 use sward_model::{Arn, ComponentName, ComponentVersion};
 use sward_recipe::{CloudFault, Format, Recipe, Scheme};
@@ -293,17 +292,14 @@ async fn digests(
         return Ok(digests);
     }
     // The words of AWS's refusal; users search for them.
-    let mut message = "Invalid Input: Encountered following errors in Artifacts: {".to_owned();
-    for (index, (uri, _)) in errors.iter().enumerate() {
-        if index > 0 {
-            message.push_str(", ");
-        }
-        let _ = write!(
-            message,
-            "{uri} = Specified artifact resource cannot be accessed"
-        );
-    }
-    message.push('}');
+    let inaccessible: Vec<String> = errors
+        .iter()
+        .map(|(uri, _)| format!("{uri} = Specified artifact resource cannot be accessed"))
+        .collect();
+    let message = format!(
+        "Invalid Input: Encountered following errors in Artifacts: {{{}}}",
+        inaccessible.join(", ")
+    );
     let fields: Vec<Json> = errors
         .iter()
         .map(|(uri, error)| {

@@ -287,11 +287,16 @@ pub(crate) async fn shadow_reported(
         _ => return Ok(()),
     };
     let details = reported.get("statusDetails");
+    // A shadow merges: what an earlier deployment ended with stays beside a report without it.
+    let detailed = match status {
+        "SUCCEEDED" | "FAILED" | "REJECTED" => details.and_then(|all| all.get("detailedStatus")),
+        _ => None,
+    };
     let detail = |name: &str| details.and_then(|details| details.get(name));
     let told = Reported {
         status: effective.to_owned(),
         reason: reason(
-            detail("detailedStatus").and_then(Json::as_str),
+            detailed.and_then(Json::as_str),
             detail("failureCause").and_then(Json::as_str),
         ),
         error_stack: texts(detail("errorStack")),

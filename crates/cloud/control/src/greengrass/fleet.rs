@@ -12,7 +12,7 @@ use crate::iot;
 use crate::scope::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use sward_store::{Tx, Value};
 
 const LONGEST_DETAILS: usize = 1000;
@@ -300,6 +300,43 @@ fn is_state(text: &str) -> bool {
     )
 }
 
+/// What is known of a component on a device.
+struct Known {
+    state: String,
+    version: Option<String>,
+    changed_ms: i64,
+    message_ms: i64,
+}
+
+async fn known_components(
+    tx: &mut Tx,
+    scope: &Scope,
+    thing: &str,
+) -> Outcome<BTreeMap<String, Known>> {
+    let rows = tx
+        .all(
+            "SELECT component, state, version, changed_ms, message_ms FROM gg_installed
+             WHERE account = $1 AND region = $2 AND thing = $3",
+            &[
+                scope.account.as_str().into(),
+                scope.region.as_str().into(),
+                thing.into(),
+            ],
+        )
+        .await?;
+    let mut known = BTreeMap::new();
+    for row in &rows {
+        let component = Known {
+            state: row.text("state")?,
+            version: row.opt_text("version")?,
+            changed_ms: row.int("changed_ms")?,
+            message_ms: row.int("message_ms")?,
+        };
+        known.insert(row.text("component")?, component);
+    }
+    Ok(known)
+}
+
 async fn take_components(
     tx: &mut Tx,
     scope: &Scope,
@@ -307,14 +344,34 @@ async fn take_components(
     message: &Message,
     now: i64,
 ) -> Outcome<()> {
-    let mut seen = BTreeSet::new();
+    let mut known = known_components(tx, scope, thing).await?;
+    let mut sources = Sources::default();
     for component in message.components.iter().flatten() {
         let state = state(&component.status);
+        let before = known.remove(&component.component_name);
         if state == "UNINSTALLED" {
-            remove(tx, scope, thing, &component.component_name).await?;
+            if before.is_some() {
+                remove(tx, scope, thing, &component.component_name).await?;
+            }
         } else if is_state(state) {
-            seen.insert(component.component_name.clone());
-            put(tx, scope, thing, message, component, state, now).await?;
+            let old = message.message_type == MessageType::Partial
+                && before
+                    .as_ref()
+                    .is_some_and(|before| before.message_ms > message.timestamp);
+            if old {
+                continue;
+            }
+            let unchanged = before
+                .filter(|before| before.state == state && before.version == component.version);
+            let changed_ms = unchanged.map_or(now, |before| before.changed_ms);
+            let source = sources.of(tx, scope, component).await?;
+            let row = Reported {
+                component,
+                state,
+                changed_ms,
+                source,
+            };
+            put(tx, scope, thing, message, row, now).await?;
         } else {
             tracing::warn!(
                 thing_name = thing,
@@ -325,22 +382,8 @@ async fn take_components(
         }
     }
     if message.message_type == MessageType::Complete {
-        let rows = tx
-            .all(
-                "SELECT component FROM gg_installed
-                 WHERE account = $1 AND region = $2 AND thing = $3",
-                &[
-                    scope.account.as_str().into(),
-                    scope.region.as_str().into(),
-                    thing.into(),
-                ],
-            )
-            .await?;
-        for row in &rows {
-            let name = row.text("component")?;
-            if !seen.contains(&name) {
-                remove(tx, scope, thing, &name).await?;
-            }
+        for name in known.keys() {
+            remove(tx, scope, thing, name).await?;
         }
     }
     Ok(())
@@ -361,39 +404,22 @@ async fn remove(tx: &mut Tx, scope: &Scope, thing: &str, component: &str) -> Out
     Ok(())
 }
 
+struct Reported<'m> {
+    component: &'m Component,
+    state: &'m str,
+    changed_ms: i64,
+    source: Option<String>,
+}
+
 async fn put(
     tx: &mut Tx,
     scope: &Scope,
     thing: &str,
     message: &Message,
-    component: &Component,
-    state: &str,
+    reported: Reported<'_>,
     now: i64,
 ) -> Outcome<()> {
-    let key: Vec<Value> = vec![
-        scope.account.as_str().into(),
-        scope.region.as_str().into(),
-        thing.into(),
-        Value::from(&component.component_name),
-    ];
-    let known = tx
-        .optional(
-            "SELECT state, version, changed_ms, message_ms FROM gg_installed
-             WHERE account = $1 AND region = $2 AND thing = $3 AND component = $4",
-            &key,
-        )
-        .await?;
-    let mut changed_ms = now;
-    if let Some(row) = known {
-        if message.message_type == MessageType::Partial
-            && row.int("message_ms")? > message.timestamp
-        {
-            return Ok(());
-        }
-        if row.text("state")? == state && row.opt_text("version")? == component.version {
-            changed_ms = row.int("changed_ms")?;
-        }
-    }
+    let component = reported.component;
     let details = component
         .component_status_details
         .clone()
@@ -401,21 +427,6 @@ async fn put(
     let reason = details
         .status_reason
         .map(|reason| reason.chars().take(LONGEST_DETAILS).collect::<String>());
-    let source = source(tx, scope, component).await?;
-    let mut args = key;
-    args.extend([
-        component.version.clone().into(),
-        state.into(),
-        reason.into(),
-        json!(details.status_codes.unwrap_or_default())
-            .to_string()
-            .into(),
-        component.is_root.into(),
-        source.into(),
-        changed_ms.into(),
-        now.into(),
-        message.timestamp.into(),
-    ]);
     tx.execute(
         "INSERT INTO gg_installed (account, region, thing, component, version, state, details,
             codes, is_root, source, changed_ms, reported_ms, message_ms)
@@ -426,29 +437,58 @@ async fn put(
             source = COALESCE(excluded.source, gg_installed.source),
             changed_ms = excluded.changed_ms, reported_ms = excluded.reported_ms,
             message_ms = excluded.message_ms",
-        &args,
+        &[
+            scope.account.as_str().into(),
+            scope.region.as_str().into(),
+            thing.into(),
+            Value::from(&component.component_name),
+            component.version.clone().into(),
+            reported.state.into(),
+            reason.into(),
+            json!(details.status_codes.unwrap_or_default())
+                .to_string()
+                .into(),
+            component.is_root.into(),
+            reported.source.into(),
+            reported.changed_ms.into(),
+            now.into(),
+            message.timestamp.into(),
+        ],
     )
     .await?;
     Ok(())
 }
 
-/// What installed a component: the newest deployment that it belongs to, or `LOCAL`.
-async fn source(tx: &mut Tx, scope: &Scope, component: &Component) -> Outcome<Option<String>> {
-    let mut newest: Option<(i64, String)> = None;
-    let mut local = false;
-    for arn in component.fleet_config_arns.iter().flatten().flatten() {
-        if arn == "LOCAL_DEPLOYMENT" {
-            local = true;
-        } else if let Some(found) = deployments::of_configuration(tx, scope, arn).await? {
-            let better = newest
-                .as_ref()
-                .is_none_or(|(revision, _)| *revision < found.revision);
-            if better {
-                newest = Some((found.revision, found.id));
+/// What installed components; each configuration is looked up once for a message.
+#[derive(Default)]
+struct Sources {
+    seen: BTreeMap<String, Option<(i64, String)>>,
+}
+
+impl Sources {
+    /// The newest deployment that a component belongs to, or `LOCAL`.
+    async fn of(
+        &mut self,
+        tx: &mut Tx,
+        scope: &Scope,
+        component: &Component,
+    ) -> Outcome<Option<String>> {
+        let mut newest: Option<(i64, String)> = None;
+        let mut local = false;
+        for arn in component.fleet_config_arns.iter().flatten().flatten() {
+            if arn == "LOCAL_DEPLOYMENT" {
+                local = true;
+                continue;
             }
+            if !self.seen.contains_key(arn) {
+                let found = deployments::of_configuration(tx, scope, arn).await?;
+                let found = found.map(|row| (row.revision, row.id));
+                self.seen.insert(arn.clone(), found);
+            }
+            newest = newest.max(self.seen.get(arn).cloned().flatten());
         }
+        Ok(newest
+            .map(|(_, id)| id)
+            .or_else(|| local.then(|| "LOCAL".to_owned())))
     }
-    Ok(newest
-        .map(|(_, id)| id)
-        .or_else(|| local.then(|| "LOCAL".to_owned())))
 }

@@ -88,7 +88,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Reads the authority of this cloud, or makes it in one transaction.
+    /// Reads the authority of this cloud, or makes it in one transaction. There is one for all
+    /// accounts and regions, so that a change of the default ones keeps every device's trust.
     pub(crate) async fn load(
         store: &Store,
         options: &ControlOptions,
@@ -102,8 +103,8 @@ impl Authority {
         let found = tx
             .optional(
                 "SELECT certificate_pem, key_pem FROM iot_authority
-                 WHERE account = $1 AND region = $2 AND id = 'root'",
-                &scope,
+                 WHERE id = 'root' ORDER BY created_ms LIMIT 1",
+                &[],
             )
             .await?;
         let (certificate, key) = match found {

@@ -11,10 +11,13 @@ use rsa::rand_core::{TryCryptoRng, TryRng};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use sward_task::CancellationToken;
 use tokio::sync::Notify;
 
 const BITS: usize = 2048;
+/// The start of a cloud is not slowed down by keys that nobody asked for yet.
+const FIRST_KEY_AFTER: Duration = Duration::from_secs(5);
 
 /// A key pair as AWS hands it out.
 #[derive(Clone)]
@@ -61,6 +64,10 @@ impl KeyPool {
 
     /// Keeps the pool full until `stop`.
     pub(crate) async fn run(&self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FIRST_KEY_AFTER) => {}
+        }
         loop {
             let short = {
                 let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);

@@ -469,7 +469,7 @@ async fn cancel_execution(
     let mut queue = store::queue(&mut tx, scope, thing, &row.namespace, None).await?;
     let (changed, notifications) = queue.end(id, ExecutionStatus::Canceled, !force, now);
     machine::settle(control, &mut tx, scope, &row.namespace, changed).await?;
-    machine::announce(&mut tx, scope, notifications).await?;
+    machine::announce(&mut tx, scope, thing, &row.namespace, notifications).await?;
     tx.commit().await?;
     Ok(ok(json!({})))
 }
@@ -496,7 +496,7 @@ async fn delete_execution(
     let mut queue = store::queue(&mut tx, scope, thing, &row.namespace, None).await?;
     let (changed, notifications) = queue.end(id, ExecutionStatus::Removed, !force, now);
     machine::settle(control, &mut tx, scope, &row.namespace, changed).await?;
-    machine::announce(&mut tx, scope, notifications).await?;
+    machine::announce(&mut tx, scope, thing, &row.namespace, notifications).await?;
     store::forget_execution(&mut tx, scope, &execution).await?;
     tx.commit().await?;
     Ok(ok(json!({})))

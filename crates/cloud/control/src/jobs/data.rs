@@ -95,7 +95,7 @@ async fn serve(
     if let Some(topic) = answer_topic {
         outbox::publish(&mut tx, scope, topic.to_owned(), &body).await?;
     }
-    announce(&mut tx, scope, notifications).await?;
+    announce(&mut tx, scope, thing, namespace, notifications).await?;
     settle(control, &mut tx, scope, namespace, changed).await?;
     tx.commit().await?;
     Ok(Served::Changed(body))

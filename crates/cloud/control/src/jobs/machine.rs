@@ -2,7 +2,7 @@
 
 use super::core::{
     Entry, Execution, ExecutionStatus, JobEffect, JobEvent, JobState, JobStatus, Notification,
-    TargetSelection,
+    NotificationKind, TargetSelection,
 };
 use super::store::{self, JobRow};
 use super::{AbortConfig, GREENGRASS, RolloutConfig, TimeoutConfig};
@@ -211,7 +211,7 @@ async fn queue_execution(
     };
     let notifications = queue.add(entry, now);
     keep(control, tx, scope, &row.namespace, &execution).await?;
-    announce(tx, scope, notifications).await?;
+    announce(tx, scope, thing, &row.namespace, notifications).await?;
     Ok(JobEvent::ExecutionChanged {
         from: None,
         to: ExecutionStatus::Queued,
@@ -243,7 +243,7 @@ async fn end_execution(
             to: execution.status,
         });
     }
-    announce(tx, scope, notifications).await?;
+    announce(tx, scope, thing, &row.namespace, notifications).await?;
     Ok(events)
 }
 
@@ -262,15 +262,32 @@ async fn keep(
     Ok(())
 }
 
+/// Puts notifications into the outbox. What they say is read when they are published: an empty
+/// list that is sent again after a crash would cancel the deployment that began since.
 pub(super) async fn announce(
     tx: &mut Tx,
     scope: &Scope,
+    thing: &str,
+    namespace: &str,
     notifications: Vec<Notification>,
 ) -> Outcome<()> {
     for notification in notifications {
-        outbox::publish(tx, scope, notification.topic, &notification.body).await?;
+        outbox::notify(tx, scope, thing, namespace, notification.kind).await?;
     }
     Ok(())
+}
+
+/// What a notification says now.
+pub(crate) async fn notification(
+    control: &Control,
+    scope: &Scope,
+    thing: &str,
+    namespace: &str,
+    kind: NotificationKind,
+) -> Outcome<Notification> {
+    let mut tx = control.read().await?;
+    let queue = store::queue(&mut tx, scope, thing, namespace, None).await?;
+    Ok(queue.notification(kind, unsigned(control.now_ms())))
 }
 
 /// Stores what a queue changed and lets the jobs know.
@@ -351,7 +368,7 @@ async fn change_member(
 }
 
 /// Lets rollouts go on and ends executions whose time is over. Idempotent; the background work
-/// calls it every second.
+/// calls it every few seconds.
 pub(crate) async fn tick(control: &Control) -> Outcome<()> {
     let now = control.now_ms();
     // A reader finds out whether there is anything to do, so that idle clouds never write.
@@ -388,7 +405,7 @@ pub(crate) async fn tick(control: &Control) -> Outcome<()> {
         let mut queue = store::queue(&mut tx, &scope, &thing, &namespace, None).await?;
         let (changed, notifications) = queue.expire(unsigned(now));
         settle(control, &mut tx, &scope, &namespace, changed).await?;
-        announce(&mut tx, &scope, notifications).await?;
+        announce(&mut tx, &scope, &thing, &namespace, notifications).await?;
         tx.commit().await?;
     }
     Ok(())

@@ -16,9 +16,9 @@ mod machine;
 mod store;
 
 pub(crate) use self::core::{AbortConfig, ExecutionStatus, RolloutConfig, TimeoutConfig};
-pub(crate) use self::core::{Execution, TargetSelection};
+pub(crate) use self::core::{Execution, NotificationKind, TargetSelection};
 pub(crate) use data::{data_call, data_operation, is_request, publish};
-pub(crate) use machine::{NewJob, cancel, create, membership_changed, tick};
+pub(crate) use machine::{NewJob, cancel, create, membership_changed, notification, tick};
 
 use crate::Control;
 use crate::fault::Outcome;

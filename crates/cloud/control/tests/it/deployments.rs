@@ -567,3 +567,28 @@ async fn a_job_that_aborts_cancels_its_deployment() {
         .await;
     assert_eq!(execution["execution"]["status"], "CANCELED");
 }
+
+#[tokio::test]
+async fn a_report_without_details_does_not_inherit_those_of_the_deployment_before() {
+    let world = thing_world().await;
+    let report = |revision: u64, status: &str, details: Value| {
+        json!({ "state": { "reported": {
+            "fleetConfigurationArnForStatus": format!("arn:aws:greengrass:us-east-1:123456789012:configuration:thing/core1:{revision}"),
+            "status": status, "statusDetails": details,
+        }}})
+    };
+    let update = format!("{SHADOW}/update");
+    deploy(&world, &thing_arn("core1"), "1.0.0").await;
+    let details = json!({ "detailedStatus": "SUCCESSFUL", "failureCause": "", "errorStack": [], "errorTypes": [] });
+    world
+        .publish(&update, report(1, "SUCCEEDED", details))
+        .await;
+    deploy(&world, &thing_arn("core1"), "1.0.1").await;
+    let details = json!({ "failureCause": "", "errorStack": [], "errorTypes": [] });
+    world
+        .publish(&update, report(2, "IN_PROGRESS", details))
+        .await;
+    let shown = effective(&world, "core1").await;
+    assert_eq!(shown[0]["coreDeviceExecutionStatus"], "IN_PROGRESS");
+    assert_eq!(shown[0].get("reason"), None);
+}

@@ -5,6 +5,7 @@ use crate::world::{World, text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+#[expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 fn events(name: &str) -> Option<Vec<Value>> {
     let path = format!(
         "{}/../../../../shared/golden/wire/{name}.jsonl",
@@ -235,28 +236,170 @@ async fn a_thing_deployment_ends_as_the_capture_shows() {
     assert_eq!(shown["deploymentStatus"], "COMPLETED");
 }
 
-/// The job files: with our job id in the topics, each conversation ends in the status that the
-/// nucleus sent last.
+/// A captured id of the other cloud, and ours for the same thing.
+type Ours = BTreeMap<String, String>;
+
+fn json_of(event: &Value) -> &Value {
+    &event["payload"]
+}
+
+/// The shadow files: what the captured cloud did is done by our API, what the nucleus reported is
+/// published; in the end each deployment is what the nucleus said of it last.
 #[tokio::test]
-async fn jobs_end_as_the_captures_show() {
-    for (name, expected) in [
-        ("java-job-deployment", "SUCCEEDED"),
-        ("java-job-while-disconnected", "SUCCEEDED"),
+async fn thing_deployments_end_as_the_captures_show() {
+    for name in [
+        "java-thing-deployment",
+        "java-thing-deployment-failures",
+        "java-thing-deployment-replaced",
+        "java-shadow-conflict",
     ] {
         let Some(events) = events(name) else { return };
         let world = World::new().await;
         world.iot("POST", "/things/core1", json!({})).await;
-        let group = world.group("G1", &["core1"]).await;
+        let mut arns = Ours::new();
+        let mut ids = Ours::new();
+        let mut said = BTreeMap::new();
+        let mut canceled = Vec::new();
+        let update = "$aws/things/core1/shadow/name/AWSManagedGreengrassV2Deployment/update";
+        for event in events.iter().filter(|event| event["kind"] == "publish") {
+            let topic = text(&event["topic"]);
+            if event["dir"] == "cloud" && topic == format!("{update}/accepted") {
+                let desired = &json_of(event)["state"]["desired"];
+                if desired.is_object() {
+                    follow_cloud(&world, desired, &mut arns, &mut ids, &mut canceled).await;
+                }
+            }
+            if event["dir"] == "nucleus" && topic == update {
+                let mut payload = json_of(event).clone();
+                let reported = &mut payload["state"]["reported"];
+                let captured = text(&reported["fleetConfigurationArnForStatus"]);
+                let Some(ours) = arns.get(&captured) else {
+                    continue;
+                };
+                reported["fleetConfigurationArnForStatus"] = json!(ours);
+                said.insert(captured, text(&reported["status"]));
+                let shadow = world
+                    .ok(
+                        "iotdata",
+                        "GET",
+                        "/things/core1/shadow?name=AWSManagedGreengrassV2Deployment",
+                        json!(null),
+                    )
+                    .await;
+                payload["version"] = shadow.body["version"].clone();
+                assert!(world.publish(update, payload).await.is_empty(), "{name}");
+            }
+        }
+        assert!(!said.is_empty(), "{name}");
+        let newest = arns.keys().max_by_key(|arn| revision(arn)).cloned();
+        for (captured, status) in said {
+            let shown = world
+                .gg(
+                    "GET",
+                    &format!("/deployments/{}", ids[&captured]),
+                    json!(null),
+                )
+                .await;
+            let expected = match status.as_str() {
+                _ if canceled.contains(&captured) => "CANCELED",
+                _ if Some(&captured) != newest.as_ref() && status != "FAILED" => "INACTIVE",
+                "SUCCEEDED" => "COMPLETED",
+                other => other,
+            };
+            assert_eq!(shown["deploymentStatus"], expected, "{name} {captured}");
+        }
+    }
+}
+
+fn revision(arn: &str) -> u64 {
+    arn.rsplit(':')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+async fn follow_cloud(
+    world: &World,
+    desired: &Value,
+    arns: &mut Ours,
+    ids: &mut Ours,
+    canceled: &mut Vec<String>,
+) {
+    let document: Value =
+        serde_json::from_str(&text(&desired["fleetConfig"])).expect("a document as text");
+    let captured = text(&document["configurationArn"]);
+    if desired["desiredStatus"] == "CANCELED" {
+        let id = ids[&captured].clone();
+        world
+            .gg("POST", &format!("/deployments/{id}/cancel"), json!({}))
+            .await;
+        canceled.push(captured);
+    } else if !arns.contains_key(&captured) {
+        let mut components = serde_json::Map::new();
+        for (name, component) in document["components"].as_object().expect("components") {
+            components.insert(
+                name.clone(),
+                json!({ "componentVersion": component["version"] }),
+            );
+        }
         let made = world
             .gg(
                 "POST",
                 "/deployments",
-                json!({ "targetArn": group, "components": { "com.example.Hello": { "componentVersion": "1.0.0" } } }),
+                json!({
+                    "targetArn": "arn:aws:iot:us-east-1:123456789012:thing/core1",
+                    "components": components,
+                }),
             )
             .await;
-        let job = text(&made["iotJobId"]);
-        let mut first = None;
-        for (topic, payload) in publishes(&events) {
+        let id = text(&made["deploymentId"]);
+        let shown = world
+            .gg("GET", &format!("/deployments/{id}"), json!(null))
+            .await;
+        let ours = format!(
+            "arn:aws:greengrass:us-east-1:123456789012:configuration:thing/core1:{}",
+            text(&shown["revisionId"])
+        );
+        arns.insert(captured.clone(), ours);
+        ids.insert(captured, id);
+    }
+}
+
+const NOTIFY: &str = "$aws/things/core1/jobs/notify-namespace-aws-gg-deployment";
+
+/// The job files: each job that the captured cloud announced is a deployment for a group of its
+/// own, each update of the nucleus is published under our job id, and every notification that the
+/// captured cloud sent must come from us too, with the same jobs in the same lists.
+#[tokio::test]
+async fn jobs_go_as_the_captures_show() {
+    for name in [
+        "java-job-deployment",
+        "java-job-failures",
+        "java-job-canceled",
+        "java-job-two-queued",
+        "java-job-while-disconnected",
+    ] {
+        let Some(events) = events(name) else { return };
+        let world = World::new().await;
+        world.iot("POST", "/things/core1", json!({})).await;
+        let mut jobs = Ours::new();
+        let mut said: BTreeMap<String, String> = BTreeMap::new();
+        for event in events.iter().filter(|event| event["kind"] == "publish") {
+            let topic = text(&event["topic"]);
+            if event["dir"] == "cloud" && topic == NOTIFY {
+                world.advance(1000);
+                follow_jobs(&world, json_of(event), &mut jobs, &mut said).await;
+                let published = world.published().await;
+                let ours = published.iter().rfind(|(topic, _)| topic == NOTIFY);
+                if let Some((_, body)) = ours {
+                    assert_eq!(
+                        named(body, None),
+                        named(json_of(event), Some(&jobs)),
+                        "{name}"
+                    );
+                }
+                continue;
+            }
             let parts: Vec<&str> = topic.split('/').collect();
             let [
                 "$aws",
@@ -270,23 +413,75 @@ async fn jobs_end_as_the_captures_show() {
             else {
                 continue;
             };
-            let captured = *first.get_or_insert((*id).to_owned()) == **id;
-            if !captured {
-                break;
+            let Some(ours) = jobs.get(*id) else { continue };
+            if event["dir"] == "nucleus" {
+                said.insert((*id).to_owned(), text(&json_of(event)["status"]));
+                // A repeat of the last update is rejected; the nucleus takes either.
+                world
+                    .publish(&topic.replace(*id, ours), json_of(event).clone())
+                    .await;
             }
-            let ours = topic.replace(*id, &job);
-            // A repeat of the last update may be rejected; the nucleus takes either.
-            world.publish(&ours, payload).await;
         }
-        let listed = world
-            .iot("GET", &format!("/things/core1/jobs/{job}"), json!(null))
-            .await;
-        assert_eq!(listed["execution"]["status"], expected, "{name}");
-        let published = world.published().await;
-        let last = published
-            .iter()
-            .rfind(|(topic, _)| topic.ends_with("/jobs/notify-namespace-aws-gg-deployment"))
-            .expect("a notification");
-        assert_eq!(last.1["jobs"], json!({}), "{name}");
+        assert!(!said.is_empty(), "{name}");
+        for (captured, status) in said {
+            let shown = world
+                .iot(
+                    "GET",
+                    &format!("/things/core1/jobs/{}", jobs[&captured]),
+                    json!(null),
+                )
+                .await;
+            assert_eq!(
+                shown["execution"]["status"],
+                status.as_str(),
+                "{name} {captured}"
+            );
+        }
+    }
+}
+
+/// The jobs of a notification by list, under our ids.
+fn named(body: &Value, jobs: Option<&Ours>) -> BTreeMap<String, Vec<String>> {
+    let mut lists = BTreeMap::new();
+    for (status, list) in body["jobs"].as_object().expect("jobs") {
+        let ids = list.as_array().expect("a list").iter().map(|one| {
+            let id = text(&one["jobId"]);
+            jobs.map_or(id.clone(), |jobs| jobs[&id].clone())
+        });
+        lists.insert(status.clone(), ids.collect());
+    }
+    lists
+}
+
+async fn follow_jobs(
+    world: &World,
+    body: &Value,
+    jobs: &mut Ours,
+    said: &mut BTreeMap<String, String>,
+) {
+    let mut pending = Vec::new();
+    for list in body["jobs"].as_object().expect("jobs").values() {
+        for one in list.as_array().expect("a list") {
+            pending.push(text(&one["jobId"]));
+        }
+    }
+    for id in &pending {
+        if !jobs.contains_key(id) {
+            let group = world.group(&format!("G-{id}"), &["core1"]).await;
+            let made = world
+                .gg("POST", "/deployments", json!({ "targetArn": group }))
+                .await;
+            jobs.insert(id.clone(), text(&made["iotJobId"]));
+        }
+    }
+    // A job that is gone while the nucleus worked on it was cancelled by the cloud.
+    for (id, ours) in jobs.iter() {
+        let works = said.get(id).is_some_and(|status| status == "IN_PROGRESS");
+        if works && !pending.contains(id) {
+            world
+                .iot("PUT", &format!("/jobs/{ours}/cancel?force=true"), json!({}))
+                .await;
+            said.insert(id.clone(), "CANCELED".to_owned());
+        }
     }
 }

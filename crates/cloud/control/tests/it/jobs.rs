@@ -406,3 +406,26 @@ async fn bad_jobs_are_refused() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn a_notification_says_how_things_are_when_it_is_sent() {
+    let world = World::new().await;
+    world.iot("POST", "/things/t", json!({})).await;
+    job(&world, "j", json!({ "targets": [arn("thing", "t")] })).await;
+    world.published().await;
+    *world.broker.broken.lock().expect("not poisoned") = true;
+    world
+        .publish(
+            "$aws/things/t/jobs/j/update",
+            json!({ "status": "SUCCEEDED" }),
+        )
+        .await;
+    job(&world, "k", json!({ "targets": [arn("thing", "t")] })).await;
+    *world.broker.broken.lock().expect("not poisoned") = false;
+    // An empty list now would cancel the job that waits.
+    for (topic, body) in world.published().await {
+        if topic.ends_with("/notify") {
+            assert_eq!(body["jobs"]["QUEUED"][0]["jobId"], "k", "{body}");
+        }
+    }
+}

@@ -417,32 +417,38 @@ impl Queue {
     fn notifications(&self, before: &[(String, u64)], now_ms: u64) -> Vec<Notification> {
         let after = self.fingerprint();
         let mut notifications = Vec::new();
-        let timestamp = now_ms / 1000;
-        let namespace = self.namespace.as_deref();
         let sorted = |list: &[(String, u64)]| {
             let mut list = list.to_vec();
             list.sort();
             list
         };
         if sorted(before) != sorted(&after) {
-            notifications.push(Notification {
-                kind: NotificationKind::Notify,
-                topic: RequestTopic::notify(&self.thing, namespace),
-                body: json!({ "timestamp": timestamp, "jobs": self.notified_jobs() }),
-            });
+            notifications.push(self.notification(NotificationKind::Notify, now_ms));
         }
         if before.first() != after.first() {
-            let mut body = json!({ "timestamp": timestamp });
-            if let Some(head) = self.next() {
-                body["execution"] = head.execution.describe(Some(&head.document), now_ms);
-            }
-            notifications.push(Notification {
-                kind: NotificationKind::NotifyNext,
-                topic: RequestTopic::notify_next(&self.thing, namespace),
-                body,
-            });
+            notifications.push(self.notification(NotificationKind::NotifyNext, now_ms));
         }
         notifications
+    }
+
+    /// What a notification says now.
+    #[must_use]
+    pub fn notification(&self, kind: NotificationKind, now_ms: u64) -> Notification {
+        let namespace = self.namespace.as_deref();
+        let mut body = json!({ "timestamp": now_ms / 1000 });
+        let topic = match kind {
+            NotificationKind::Notify => {
+                body["jobs"] = Value::Object(self.notified_jobs());
+                RequestTopic::notify(&self.thing, namespace)
+            }
+            NotificationKind::NotifyNext => {
+                if let Some(head) = self.next() {
+                    body["execution"] = head.execution.describe(Some(&head.document), now_ms);
+                }
+                RequestTopic::notify_next(&self.thing, namespace)
+            }
+        };
+        Notification { kind, topic, body }
     }
 
     /// `{"IN_PROGRESS": […], "QUEUED": […]}`, only what is not empty.
