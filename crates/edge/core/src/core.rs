@@ -41,7 +41,7 @@ pub(crate) struct Core {
     tasks: Tasks,
     configuration: Configuration,
     supervisor: Supervisor,
-    _deployer: Deployer,
+    deployer: Deployer,
     _server: IpcServer,
 }
 
@@ -116,7 +116,7 @@ impl Core {
             limits: ArtifactLimits::default(),
             directory: root.state("deployments"),
             file_system: Arc::new(RealFileSystem),
-            tasks: tasks.child("deployer"),
+            tasks: tasks.clone(),
         })
         .await
         .map_err(report)?;
@@ -151,13 +151,17 @@ impl Core {
             tasks,
             configuration,
             supervisor,
-            _deployer: deployer,
+            deployer,
             _server: server,
         })
     }
 
     /// Stops components, then everything else, each within its deadline.
     pub(crate) async fn stop(self) {
+        // First, so that a component that ends is not taken for one that fails.
+        if let Err(unfinished) = self.deployer.stop(TASKS_DEADLINE).await {
+            tracing::warn!(unfinished = %unfinished, "the deployer did not end in time");
+        }
         if let Err(error) = self.supervisor.shutdown(COMPONENTS_DEADLINE).await {
             tracing::error!(error = %error, "components could not be stopped");
         }

@@ -54,10 +54,11 @@ use log::DeploymentLog;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use sward_deployment::{DeploymentSource, DeploymentStatus};
 use sward_journal::{FileSystem, JournalHandle, JournalOptions};
 use sward_model::PlatformAttributes;
-use sward_task::Tasks;
+use sward_task::{Tasks, Unfinished};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 /// Commands that may wait for the actor.
@@ -92,6 +93,7 @@ pub struct DeployerOptions {
 pub struct Deployer {
     context: Arc<Context>,
     commands: mpsc::Sender<Command>,
+    tasks: Tasks,
 }
 
 impl Deployer {
@@ -129,9 +131,20 @@ impl Deployer {
             is_launched: AtomicBool::new(false),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let actor = Actor::new(context.clone(), options.tasks.clone(), receiver);
-        drop(options.tasks.spawn("deployer", actor.run()));
-        Ok(Deployer { context, commands })
+        let tasks = options.tasks.child("deployer");
+        let actor = Actor::new(context.clone(), tasks.clone(), receiver);
+        drop(tasks.spawn("deployer", actor.run()));
+        Ok(Deployer {
+            context,
+            commands,
+            tasks,
+        })
+    }
+
+    /// Stops the deployer: a deployment that runs is left where it is, and the next start goes on
+    /// with it. Stop it before the supervisor, or a component that ends looks like one that fails.
+    pub async fn stop(&self, deadline: Duration) -> Result<(), Unfinished> {
+        self.tasks.shutdown(deadline).await
     }
 
     /// Hands in a deployment. It is on disk when this returns.

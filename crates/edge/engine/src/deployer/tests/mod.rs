@@ -516,3 +516,51 @@ async fn the_nucleus_answers_to_the_version_that_groups_ask_for() {
     );
     core.stop().await;
 }
+
+#[tokio::test]
+async fn a_core_that_stops_in_the_middle_goes_on_at_its_next_start() {
+    let world = World::new();
+    world
+        .cloud
+        .add(&recipe("com.H", "1.0.0", "hang", &[], None));
+    let core = world.start().await;
+    let mut progress = core.deployer.progress();
+    let request = job("j1", "G1", 100, json!({"com.H": {"version": "1.0.0"}}));
+    core.deployer.submit(request).await.expect("it is taken");
+    let activates = |progress: &Progress| {
+        let running = progress.running.as_ref();
+        running.is_some_and(|running| running.stage == Stage::Activating)
+    };
+    let seen = tokio::time::timeout(PATIENCE, progress.wait_for(activates)).await;
+    drop(seen.expect("in time").expect("it lives"));
+    assert_eq!(
+        core.deployer.cancel("j1").await.expect("it lives"),
+        Canceled::TooLate
+    );
+    core.deployer.stop(PATIENCE).await.expect("it stops");
+    core.supervisor.components.send_modify(BTreeMap::clear);
+    core.stop().await;
+
+    let core = world.start().await;
+    let mut progress = core.deployer.progress();
+    let seen = tokio::time::timeout(PATIENCE, progress.wait_for(activates)).await;
+    drop(seen.expect("in time").expect("it lives"));
+    let mut components = core.supervisor.components.subscribe();
+    let hangs = components.wait_for(|components| components.len() == 1);
+    drop(
+        tokio::time::timeout(PATIENCE, hangs)
+            .await
+            .expect("in time")
+            .expect("it lives"),
+    );
+    core.supervisor.components.send_modify(|components| {
+        for (_, state) in components.values_mut() {
+            *state = sward_model::ComponentState::Running;
+        }
+    });
+    core.idle().await;
+    let ends = core.deployer.unreported();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(detailed(&ends[0]), "SUCCESSFUL");
+    core.stop().await;
+}
