@@ -61,6 +61,12 @@ struct Shared {
     idle: Mutex<HashMap<String, Vec<Idle>>>,
 }
 
+/// A request of which nothing was sent.
+struct Unsent {
+    request: Request<Body>,
+    source: hyper::Error,
+}
+
 struct Idle {
     sender: SendRequest<Body>,
     since: Instant,
@@ -89,29 +95,59 @@ impl Client {
     /// `Host` is added where it is missing. For a range set the `Range` header and look for 206.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, HttpError> {
         let target = Target::of(request.uri())?;
-        let request = relative(request, &target)?;
-        let mut sender = match self.take_idle(&target.key) {
-            Some(sender) => sender,
-            None => self.connect(&target).await?,
-        };
+        let mut request = relative(request, &target)?;
+        // A kept connection may have been closed by the peer meanwhile: what was not sent on it is
+        // sent on the next, the last being a fresh one.
+        while let Some(sender) = self.take_idle(&target.key) {
+            match self.exchange(sender, request, &target).await? {
+                Ok(response) => return Ok(response),
+                Err(unsent) => request = unsent.request,
+            }
+        }
+        let sender = self.connect(&target).await?;
+        self.exchange(sender, request, &target)
+            .await?
+            .map_err(|unsent| HttpError::Exchange {
+                authority: target.key.clone(),
+                source: unsent.source,
+            })
+    }
+
+    /// One exchange; the inner error gives the request back when none of it was sent.
+    async fn exchange(
+        &self,
+        mut sender: SendRequest<Body>,
+        request: Request<Body>,
+        target: &Target,
+    ) -> Result<Result<Response<Body>, Box<Unsent>>, HttpError> {
         let timeout = self.shared.options.response;
-        let response = tokio::time::timeout(timeout, sender.send_request(request))
+        let answered = tokio::time::timeout(timeout, sender.try_send_request(request))
             .await
             .map_err(|_| HttpError::ResponseTimeout {
                 authority: target.key.clone(),
                 seconds: timeout.as_secs(),
-            })?
-            .map_err(|source| HttpError::Exchange {
-                authority: target.key.clone(),
-                source,
             })?;
+        let response = match answered {
+            Ok(response) => response,
+            Err(mut failure) => {
+                let request = failure.take_message();
+                let source = failure.into_error();
+                return match request {
+                    Some(request) => Ok(Err(Box::new(Unsent { request, source }))),
+                    None => Err(HttpError::Exchange {
+                        authority: target.key.clone(),
+                        source,
+                    }),
+                };
+            }
+        };
         let read = self.shared.options.read;
         let back = Return {
             client: self.clone(),
-            key: target.key,
+            key: target.key.clone(),
             sender: Some(sender),
         };
-        Ok(response.map(|incoming| {
+        Ok(Ok(response.map(|incoming| {
             Watched {
                 incoming,
                 read,
@@ -119,7 +155,7 @@ impl Client {
                 back,
             }
             .boxed()
-        }))
+        })))
     }
 
     fn take_idle(&self, key: &str) -> Option<SendRequest<Body>> {

@@ -162,3 +162,28 @@ async fn a_stopping_server_finishes_the_answer_it_is_giving() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert!(client.send(get(&url)).await.is_err());
 }
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closed_is_no_failure() {
+    let tasks = Tasks::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    // A server that closes each connection after one answer without saying so.
+    tasks.spawn("closing-server", async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for _ in 0..5 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).await.expect("a request");
+            assert!(read > 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.expect("room");
+        }
+    });
+    let client = Client::new(&tasks, None, ClientOptions::default());
+    for _ in 0..5 {
+        let response = client.send(get(&url)).await.expect("an answer");
+        let body = collect(response.into_body(), 10).await.expect("a body");
+        assert_eq!(body, "ok");
+    }
+}

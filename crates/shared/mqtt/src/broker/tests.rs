@@ -427,7 +427,7 @@ fn groups_prefer_members_who_are_there() {
 fn the_asking_connection_gets_its_answer_once() {
     let mut world = Fixture::new();
     let client = world.connect("c", true, 0);
-    let mut ask = |world: &mut Fixture| {
+    let ask = |world: &mut Fixture| {
         let routed = world.broker.publish(Publication {
             message: message("$aws/a", "answer", 1, false),
             from: None,
