@@ -5,11 +5,12 @@
 //! | `--config FILE` | always; everything stored before goes | now |
 //! | `--init-config FILE` | always, over what is stored | the file's own, so newer values stay |
 //! | `<root>/config.yaml` (`sward device create` writes it) | as `--init-config` | the file's own |
-//! | `<root>/config/config.yaml` | only while nothing is stored | the file's own |
+//! | `<root>/config/config.tlog` of an AWS nucleus (or its backups) | only while nothing is stored | as written there |
+//! | `<root>/config/config.yaml` | only while nothing is stored and there is no such log | the file's own |
 //!
 //! Then the command line, then defaults where nothing stands.
 
-use super::{Configuration, ConfigurationError, Source, defaults, now_ms};
+use super::{Configuration, ConfigurationError, Source, defaults, now_ms, tlog};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ pub async fn boot(
         replace_everything(configuration, &content, path);
         report.files.push(path.clone());
     }
-    for path in candidates(configuration, options) {
+    let was_empty = configuration.was_empty() && !take_over(configuration, options, &mut report);
+    for path in candidates(was_empty, options) {
         let (content, modified_ms) = read(&path)?;
         configuration.merge(&[] as &[&str], &content, modified_ms, file_source(&path));
         report.files.push(path);
@@ -63,13 +65,30 @@ pub async fn boot(
     Ok(report)
 }
 
-fn candidates(configuration: &Configuration, options: &BootOptions) -> Vec<PathBuf> {
+/// Takes over what an AWS nucleus stored in this root; whether it had stored anything.
+fn take_over(
+    configuration: &Configuration,
+    options: &BootOptions,
+    report: &mut BootReport,
+) -> bool {
+    if !configuration.was_empty() || options.config.is_some() {
+        return false;
+    }
+    let Some((path, tree)) = tlog::of_root(&options.root) else {
+        return false;
+    };
+    configuration.restore(&[] as &[&str], &tree, file_source(&path));
+    report.files.push(path);
+    true
+}
+
+fn candidates(was_empty: bool, options: &BootOptions) -> Vec<PathBuf> {
     if options.config.is_some() {
         return Vec::new();
     }
     let mut found = Vec::new();
     let in_config = options.root.join("config/config.yaml");
-    if configuration.was_empty() && options.init_config.is_none() && in_config.is_file() {
+    if was_empty && options.init_config.is_none() && in_config.is_file() {
         found.push(in_config);
     }
     let in_root = options.root.join("config.yaml");

@@ -29,15 +29,23 @@ impl Configuration {
             .map_err(|_| ConfigurationError::Journal(sward_journal::JournalError::Stopped))?
     }
 
-    /// Keeps the file up to date until the token of `tasks` is cancelled, then writes it a last
-    /// time.
+    /// Writes the file, and keeps it up to date until the token of `tasks` is cancelled; then it is
+    /// written a last time.
     pub fn keep_effective(&self, tasks: &Tasks, root: PathBuf) {
         let configuration = self.clone();
         let token = tasks.token();
         let mut watcher = self.watch(&[] as &[&str]);
         tasks.spawn("effective-config", async move {
+            let mut is_stopping = false;
             loop {
-                let is_stopping = tokio::select! {
+                drop(watcher.take());
+                if let Err(error) = configuration.write_effective(&root).await {
+                    tracing::warn!(%error, "effectiveConfig.yaml cannot be written");
+                }
+                if is_stopping {
+                    return;
+                }
+                is_stopping = tokio::select! {
                     _ = watcher.changed() => {
                         tokio::select! {
                             () = tokio::time::sleep(SETTLING) => false,
@@ -46,13 +54,6 @@ impl Configuration {
                     }
                     () = token.cancelled() => true,
                 };
-                drop(watcher.take());
-                if let Err(error) = configuration.write_effective(&root).await {
-                    tracing::warn!(%error, "effectiveConfig.yaml cannot be written");
-                }
-                if is_stopping {
-                    return;
-                }
             }
         });
     }

@@ -22,6 +22,7 @@ mod effective;
 mod error;
 mod history;
 mod record;
+mod tlog;
 mod watch;
 mod yaml;
 

@@ -533,3 +533,35 @@ async fn a_bad_file_is_named() {
     let error = boot(&configuration, &missing).await.expect_err("no file");
     assert!(matches!(error, ConfigurationError::Read { .. }));
 }
+
+#[tokio::test]
+async fn the_root_of_an_aws_nucleus_is_taken_over_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path();
+    std::fs::create_dir(root.join("config")).expect("a folder");
+    let log = root.join("config/config.tlog");
+    let line = |value: &str| {
+        format!(
+            "{{\"TS\":7,\"TP\":[\"services\",\"com.x\",\"version\"],\"W\":\"changed\",\"V\":\"{value}\"}}\n"
+        )
+    };
+    std::fs::write(&log, line("1.0.0")).expect("a file");
+    std::fs::write(
+        root.join("config/config.yaml"),
+        "services: {Not: {version: read}}\n",
+    )
+    .expect("a file");
+    let configuration = open_real(root).await;
+    let report = boot(&configuration, &options(root)).await.expect("a boot");
+    assert_eq!(report.files, [log.clone()]);
+    let path = ["services", "com.x", "version"];
+    assert_eq!(configuration.get_text(&path).as_deref(), Some("1.0.0"));
+    let node = configuration.get_stamped(&path).expect("it is there");
+    assert_eq!(node.newest_ms(), Some(7));
+    assert_eq!(configuration.get(&["services", "Not"]), None);
+    drop(configuration);
+    std::fs::write(&log, line("2.0.0")).expect("a file");
+    let configuration = open_real(root).await;
+    boot(&configuration, &options(root)).await.expect("a boot");
+    assert_eq!(configuration.get_text(&path).as_deref(), Some("1.0.0"));
+}
