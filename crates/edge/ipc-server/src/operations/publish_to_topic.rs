@@ -32,7 +32,7 @@ impl RouteCache {
         topic: &str,
     ) -> Result<&Route, IpcError> {
         let (policies, bus) = (shared.policies.generation(), shared.bus.generation());
-        if (self.policies, self.bus) != (policies, bus) || self.routes.len() >= MAX_ROUTES {
+        if (self.policies, self.bus) != (policies, bus) {
             self.routes.clear();
             (self.policies, self.bus) = (policies, bus);
         }
@@ -41,6 +41,9 @@ impl RouteCache {
                 .policies
                 .check(identity, Service::PubSub, PublishToTopic::NAME, topic)?;
             check_topic(topic)?;
+            if self.routes.len() >= MAX_ROUTES {
+                self.routes.clear();
+            }
             self.routes.insert(topic.into(), shared.bus.route(topic));
         }
         Ok(&self.routes[topic])
