@@ -20,6 +20,7 @@ class BareCloud(kit.Cloud):
                 "AWS_ENDPOINT_URL": where["api"],
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.data / "credentials"),
                 "AWS_REGION": where["region"],
+                "AWS_DEFAULT_REGION": where["region"],
                 "AWS_PAGER": "",
                 "AWS_MAX_ATTEMPTS": "1",
             }

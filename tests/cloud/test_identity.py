@@ -95,7 +95,7 @@ def test_signatures_of_another_time_or_request_are_refused(aws_cloud, monkeypatc
 
     assert send(signed())[0] == 200
     changed = signed()
-    changed.url = url.replace("1", "2", -1)
+    changed.url = url.replace("maxResults=1", "maxResults=2")
     assert send(changed) == (403, "InvalidSignatureException")
     assert send(AWSRequest("GET", url)) == (403, "MissingAuthenticationTokenException")
 
@@ -112,10 +112,10 @@ def test_role_sessions_may_what_their_role_may(aws_cloud, bucket):
         {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}]}
     role = iam.create_role(RoleName="Reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     assert iam.get_role(RoleName="Reader")["Role"]["AssumeRolePolicyDocument"] == trust
-    session = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="s")["Credentials"]
+    session = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
     made = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
     arn = client(aws_cloud, "sts", *made).get_caller_identity()["Arn"]
-    assert arn == "arn:aws:sts::123456789012:assumed-role/Reader/s"
+    assert arn == "arn:aws:sts::123456789012:assumed-role/Reader/session"
 
     aws_cloud.client("s3").put_object(Bucket=bucket, Key="k", Body=b"x")
     s3 = client(aws_cloud, "s3", *made)
