@@ -161,6 +161,19 @@ impl JournalHandle {
             .map_err(|_| JournalError::Stopped)?
     }
 
+    /// As [`JournalHandle::rewrite`] without waiting; `done` is called on the storage thread.
+    pub fn post_rewrite<F, D>(&self, rewrite: F, done: D) -> Result<(), JournalError>
+    where
+        F: FnOnce(Vec<Record>) -> Vec<Vec<u8>> + Send + 'static,
+        D: FnOnce(Result<(), JournalError>) + Send + 'static,
+    {
+        let shared = self.shared.clone();
+        self.shared
+            .storage
+            .post(move || done(shared.rewrite(rewrite)))
+            .map_err(|_| JournalError::Stopped)
+    }
+
     /// Drops whole segments before a sequence.
     pub async fn trim(&self, before: Sequence) -> Result<(), JournalError> {
         let shared = self.shared.clone();

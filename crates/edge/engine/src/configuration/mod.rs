@@ -39,6 +39,7 @@ pub use watch::{ChangedKeys, Watcher};
 use record::Transaction;
 use serde_json::{Map, Value};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use sward_deployment::tree::{Change, Node, StampedTree, UpdateBehavior};
@@ -59,8 +60,8 @@ struct Shared {
     journal: JournalHandle,
     storage: Storage,
     watchers: Watchers,
-    /// Size of the journal after it was last rewritten.
-    rewritten_bytes: Mutex<u64>,
+    /// The journal is rewritten once it is larger than this.
+    rewrite_at_bytes: AtomicU64,
     was_empty: bool,
 }
 
@@ -98,7 +99,7 @@ impl Configuration {
             shared: Arc::new(Shared {
                 was_empty: tree.is_empty(),
                 tree: Mutex::new(tree),
-                rewritten_bytes: Mutex::new(journal.size_bytes()),
+                rewrite_at_bytes: AtomicU64::new(rewrite_at(journal.size_bytes())),
                 journal,
                 storage: storage.clone(),
                 watchers: Watchers::default(),
@@ -222,6 +223,7 @@ impl Configuration {
         // Under the tree's lock, so that the journal has the order of the tree.
         if let Some(record) = Transaction::public(now_ms(), source, changes) {
             self.shared.journal.append(record.encode());
+            self.rewrite_if_large();
         }
         is_visible
     }
@@ -239,7 +241,7 @@ impl Configuration {
             self.write_anew().await?;
         }
         self.shared.journal.sync().await?;
-        self.rewrite_if_large().await
+        Ok(())
     }
 
     /// What happened to the node at a path and below it, oldest first.
@@ -268,32 +270,45 @@ impl Configuration {
         Ok(())
     }
 
-    async fn rewrite_if_large(&self) -> Result<(), ConfigurationError> {
-        let size = self.shared.journal.size_bytes();
-        let limit = (*self.shared.rewritten()).saturating_mul(2);
-        if size <= limit.max(SMALLEST_REWRITE_BYTES) {
-            return Ok(());
+    /// Folds the older half of the history into its outcome, on the storage thread.
+    fn rewrite_if_large(&self) {
+        let limit = &self.shared.rewrite_at_bytes;
+        let at = limit.load(Ordering::Relaxed);
+        // The limit is out of reach while a rewrite is on its way, so there is one at a time.
+        let is_due = self.shared.journal.size_bytes() > at
+            && limit
+                .compare_exchange(at, u64::MAX, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !is_due {
+            return;
         }
-        self.rewrite().await
+        let shared = self.shared.clone();
+        let done = move |result: Result<(), sward_journal::JournalError>| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "the configuration's journal cannot be shortened");
+            }
+            let next = rewrite_at(shared.journal.size_bytes());
+            shared.rewrite_at_bytes.store(next, Ordering::Relaxed);
+        };
+        // Fails only once the storage thread has ended.
+        drop(self.shared.journal.post_rewrite(history::fold, done));
     }
 
-    /// Folds the older half of the history into its outcome.
+    #[cfg(test)]
     async fn rewrite(&self) -> Result<(), ConfigurationError> {
         self.shared.journal.rewrite(history::fold).await?;
-        *self.shared.rewritten() = self.shared.journal.size_bytes();
         Ok(())
     }
+}
+
+/// When a journal of this size shall be rewritten next.
+fn rewrite_at(size_bytes: u64) -> u64 {
+    size_bytes.saturating_mul(2).max(SMALLEST_REWRITE_BYTES)
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, StampedTree> {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rewritten(&self) -> MutexGuard<'_, u64> {
-        self.rewritten_bytes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
