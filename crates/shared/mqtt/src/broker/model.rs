@@ -1,6 +1,8 @@
 //! A whole world in one value: clients of both versions, connections that break, a broker that is
 //! killed, a store that commits late. Whatever happens: a message that was acknowledged to its
 //! publisher reaches every persistent subscriber, in order, and nothing comes unasked.
+//!
+//! `SWARD_MODEL_WORLDS` raises the number of worlds.
 
 use super::*;
 use crate::client::{self, Client, ClientOptions};
@@ -9,7 +11,13 @@ use crate::packet::{Publish, Qos, Text, Version};
 use crate::server::{self, Acceptance, Connection, Options};
 use bytes::Bytes;
 
-const WORLDS: u64 = 150;
+fn worlds() -> u64 {
+    std::env::var("SWARD_MODEL_WORLDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(150)
+}
+
 const STEPS: usize = 400;
 
 struct Peer {
@@ -390,7 +398,7 @@ fn firsts(received: &[u64]) -> Vec<u64> {
 #[test]
 fn acknowledged_messages_reach_every_persistent_subscriber_in_order() {
     let mut delivered = 0;
-    for seed in 0..WORLDS {
+    for seed in 0..worlds() {
         let mut world = World::new(seed);
         // The subscribers are there before the first message.
         for _ in 0..50 {
