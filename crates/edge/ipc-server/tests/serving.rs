@@ -594,3 +594,55 @@ async fn subscriptions_die_with_their_connection_and_the_server_stops_in_time() 
         None | Some(Err(ClientError::Closed))
     ));
 }
+
+#[tokio::test]
+async fn a_root_too_deep_for_a_socket_is_served_all_the_same() {
+    let mut deep = None;
+    let holder = tempfile::tempdir().expect("a directory");
+    let world = World::start_with(|options| {
+        let root = holder.path().join("d".repeat(70)).join("e".repeat(70));
+        std::fs::create_dir_all(&root).expect("directories");
+        options.socket = SocketPath::in_root(&root);
+        deep = Some(options.socket.clone());
+    });
+    let socket = deep.expect("chosen above");
+    let token = world.tokens.issue(A);
+    let client = Client::connect(socket.absolute(), token.reveal(), &world.tasks)
+        .await
+        .expect("connects");
+    client
+        .call::<PublishToTopic>(&publish("t", b"x"))
+        .await
+        .expect("publishes");
+}
+
+/// Handshake and requests in one write, as a client in a hurry sends them.
+#[tokio::test]
+async fn requests_may_follow_the_connect_without_waiting() {
+    let world = World::start();
+    let mut raw = world.raw().await;
+    let mut out = Vec::new();
+    let payload = json!({ "authToken": world.tokens.issue(A).reveal() }).to_string();
+    let mut session = ClientHandshake::new()
+        .connect(payload.as_bytes(), &mut out)
+        .expect("short")
+        .receive(&Message::parse(ack_frame()).expect("a message"))
+        .expect("accepted");
+    for _ in 0..3 {
+        let request = serde_json::to_vec(&publish("t", b"x")).expect("JSON");
+        session
+            .open(
+                PublishToTopic::NAME,
+                PublishToTopic::REQUEST_TYPE,
+                &request,
+                &mut out,
+            )
+            .expect("short");
+    }
+    raw.send(&out).await;
+    assert_eq!(raw.next().await.map(|answer| answer.1), Some(1));
+    for _ in 0..3 {
+        let answer = raw.next().await.expect("an answer");
+        assert_eq!(answer, (MessageType::ApplicationMessage, 2, b"{}".to_vec()));
+    }
+}

@@ -129,7 +129,9 @@ impl<T> Node<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::Value;
+    use sward_policy::topic::local_matches;
 
     #[expect(clippy::print_stdout, reason = "says what was not tested")]
     fn golden(file: &str) -> Option<String> {
@@ -184,5 +186,51 @@ mod tests {
         trie.matches("a/b", |value| found.push(*value));
         found.sort_unstable();
         assert_eq!(found, [2, 3]);
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        let level = prop_oneof![
+            Just("a"),
+            Just("b"),
+            Just("+"),
+            Just("#"),
+            Just(""),
+            Just("a+"),
+            Just("$x")
+        ];
+        prop::collection::vec(level, 0..5).prop_map(|levels| levels.join("/"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// The model is a list of filters that is asked one by one.
+        #[test]
+        fn the_tree_finds_what_a_list_of_filters_finds(
+            steps in prop::collection::vec((names(), any::<bool>()), 1..20),
+            topics in prop::collection::vec(names(), 1..10),
+        ) {
+            let mut trie = Trie::default();
+            let mut list: Vec<(String, usize)> = Vec::new();
+            for (number, (filter, is_added)) in steps.into_iter().enumerate() {
+                if is_added || list.is_empty() {
+                    trie.insert(&filter, number);
+                    list.push((filter, number));
+                } else {
+                    let (filter, removed) = list.remove(number % list.len());
+                    trie.remove(&filter, |value| *value == removed);
+                }
+                for topic in &topics {
+                    let mut found = Vec::new();
+                    trie.matches(topic, |value| found.push(*value));
+                    found.sort_unstable();
+                    let expected: Vec<usize> = list
+                        .iter()
+                        .filter(|(filter, _)| local_matches(filter, topic))
+                        .map(|(_, number)| *number)
+                        .collect();
+                    prop_assert_eq!(found, expected, "{}", topic);
+                }
+            }
+        }
     }
 }
