@@ -4,8 +4,9 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use sward_diagnosis::{Kind, Place, Report};
-use sward_sys::FileLock;
+use sward_sys::{FileLock, SystemError};
 
 /// Folders and modes: components of other users must be able to pass, and see no more.
 const LAYOUT: &[(&str, u32)] = &[
@@ -22,10 +23,28 @@ const LAYOUT: &[(&str, u32)] = &[
     ("work", 0o755),
 ];
 
+/// How long the lock may stay taken after a core was killed: a script that it was just starting
+/// shares the lock until its program begins.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A root that belongs to this process.
 pub(crate) struct Root {
     path: PathBuf,
     _lock: FileLock,
+}
+
+/// Takes the lock; waits where a killed core may still hold it.
+fn lock(path: &Path) -> Result<FileLock, SystemError> {
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match FileLock::try_acquire(path) {
+            Err(SystemError::Locked { .. }) if Instant::now() < end => {
+                // Nothing runs yet that could be held up.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }
 
 impl Root {
@@ -48,7 +67,7 @@ impl Root {
                     .map_err(|error| failed("cannot make the folder", &folder, &error))?;
             }
         }
-        let lock = FileLock::try_acquire(&path.join("config/lock")).map_err(|error| {
+        let lock = lock(&path.join("config/lock")).map_err(|error| {
             Report::new(
                 Kind::Conflict,
                 "root-in-use",
