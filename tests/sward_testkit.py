@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import pwd
 import shlex
 import shutil
 import signal
@@ -25,6 +26,17 @@ BIN = pathlib.Path(os.environ.get("SWARD_BIN", ROOT / "target/debug/sward"))
 AWS = ROOT / ".venv/bin/aws"
 PYTHON = ROOT / ".venv/bin/python"
 DEADLINE = float(os.environ.get("SWARD_TEST_DEADLINE", "60"))
+
+
+def python_run_with() -> dict[str, Any]:
+    """How a deployment lets a component use PYTHON: as the default user where that user may enter
+    the checkout, else as ourselves."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    probe = subprocess.run([str(PYTHON), "-c", "import awsiot, boto3"], user=nobody.pw_uid, group=nobody.pw_gid,
+                           extra_groups=[], capture_output=True, cwd="/") if PYTHON.exists() else None
+    return {} if probe and probe.returncode == 0 else {"runWith": {"posixUser": "root"}}
 
 
 def new_folder() -> pathlib.Path:

@@ -57,10 +57,9 @@ def test_publish(cloud, version):
 ], ids=["with-receive", "without-receive"])
 def test_subscribe_and_receive(cloud, statements, arrives):
     device = Device(cloud, statements)
-    listener = kit.Program("listener", ["mosquitto_sub", *device.base, "-q", "1", "-t", "t/+", "-d"], cloud.folder)
+    listener = kit.Program("listener", ["stdbuf", "-oL", "mosquitto_sub", *device.base, "-q", "1", "-t", "t/+", "-d"], cloud.folder)
     listener.expect("Subscribed")
-    cloud.aws("iot-data", "publish", "--topic", "t/1", "--qos", "1", "--payload", "hello-there",
-              "--cli-binary-format", "raw-in-base64-out")
+    cloud.aws("iot-data", "publish", "--topic", "t/1", "--qos", "1", "--payload", "hello-there")
     if arrives:
         listener.expect("hello-there")
     else:

@@ -104,7 +104,7 @@ def test_the_whole_trip(cloud, core, bucket):
     artifacts = json.loads(stored["recipe"])["Manifests"][0]["Artifacts"]
     assert all(artifact["Algorithm"] == "SHA-256" and artifact["Digest"] for artifact in artifacts)
 
-    deployment = cloud.deploy(cloud.thing_arn("core1"), {"com.example.Pubsub": {"componentVersion": "1.0.0"}})
+    deployment = cloud.deploy(cloud.thing_arn("core1"), {"com.example.Pubsub": {"componentVersion": "1.0.0", **kit.python_run_with()}})
     cloud.await_deployment("core1", deployment, "COMPLETED")
     core.await_log("com.example.Pubsub", "stdout. ready")
     log = core.log("com.example.Pubsub")
@@ -121,8 +121,7 @@ def test_the_whole_trip(cloud, core, bucket):
 
     # IoT Core: the CLI publishes, the component answers, a client of mosquitto sees the answer.
     listener = MosquittoListener(cloud, "from/core1")
-    cloud.aws("iot-data", "publish", "--topic", "to/core1/ask", "--qos", "1", "--payload", "ping",
-              "--cli-binary-format", "raw-in-base64-out")
+    cloud.aws("iot-data", "publish", "--topic", "to/core1/ask", "--qos", "1", "--payload", "ping")
     core.await_log("com.example.Pubsub", "cloud ping on to/core1/ask")
     listener.expect("echo ping")
 
@@ -133,7 +132,7 @@ def test_the_whole_trip(cloud, core, bucket):
     # A revision: new version, merge and reset of configuration.
     cloud.create_component(pubsub_recipe("1.1.0", bucket))
     second = cloud.deploy(cloud.thing_arn("core1"), {"com.example.Pubsub": {
-        "componentVersion": "1.1.0",
+        "componentVersion": "1.1.0", **kit.python_run_with(),
         "configurationUpdate": {"merge": json.dumps({"Greeting": "good day", "New": {"key": True}}),
                                 "reset": ["/Counter"]}}})
     cloud.await_deployment("core1", second, "COMPLETED")
@@ -178,7 +177,7 @@ class MosquittoListener:
                 {"Effect": "Allow", "Action": "iot:Receive", "Resource": f"{base}:topic/{topic}"}]}))
         cloud.aws("iot", "attach-policy", "--policy-name", "listener", "--target", made["certificateArn"])
         self.program = kit.Program("listener", [
-            "mosquitto_sub", "-h", "localhost", "-p", str(cloud.mqtt_port), "-i", "listener", "-q", "1",
+            "stdbuf", "-oL", "mosquitto_sub", "-h", "localhost", "-p", str(cloud.mqtt_port), "-i", "listener", "-q", "1",
             "--cafile", str(cloud.ca), "--cert", str(folder / "listener.crt"), "--key",
             str(folder / "listener.key"), "-t", topic, "-d"], folder)
         self.program.expect("Subscribed")
@@ -217,7 +216,7 @@ def test_boto3_with_the_credentials_of_the_token_exchange(cloud, core, tmp_path)
         "com.example.Reader", "1.0.0", f'{kit.PYTHON} -c "{program}"',
         dependencies={"aws.greengrass.TokenExchangeService": {"VersionRequirement": "^2.0.0",
                                                               "DependencyType": "HARD"}}))
-    deployment = cloud.deploy(cloud.thing_arn("core1"), {"com.example.Reader": {"componentVersion": "1.0.0"}})
+    deployment = cloud.deploy(cloud.thing_arn("core1"), {"com.example.Reader": {"componentVersion": "1.0.0", **kit.python_run_with()}})
     cloud.await_deployment("core1", deployment, "COMPLETED")
     core.await_log("com.example.Reader", "read forty-two")
 

@@ -18,7 +18,9 @@ use sward_engine::component_store::ComponentStore;
 use sward_engine::configuration::{self, BootOptions, Configuration};
 use sward_engine::deployer::{BuiltinComponent, Builtins, Deployer, DeployerOptions, RetryPolicy};
 use sward_engine::logs::{LogSettings, Logs};
-use sward_engine::supervisor::{RunWithDefaults, Supervisor, SupervisorOptions};
+use sward_engine::supervisor::{
+    Changes, ComponentSpec, RunWithDefaults, Supervisor, SupervisorOptions,
+};
 use sward_ipc_server::{
     AccessPolicies, CliAccess, IpcServer, Ports, ServerOptions, SocketPath, TokenRegistry,
     write_cli_info,
@@ -87,6 +89,7 @@ impl Core {
         ));
         let store = ComponentStore::open(root.path()).map_err(report)?;
         let supervisor = start_supervisor(&root, &configuration, &tasks, &storage, &logs).await?;
+        show_nucleus(&supervisor, &configuration).await?;
         let platform = platform_of(&configuration);
         let cloud = Cloud::configured(&configuration, &tasks)?;
         if let Some(cloud) = &cloud {
@@ -258,6 +261,23 @@ async fn start_supervisor(
     Supervisor::start(options, tasks, storage, logs.clone())
         .await
         .map_err(report)
+}
+
+/// The nucleus is a component, too, and runs as long as this program does.
+async fn show_nucleus(
+    supervisor: &Supervisor,
+    configuration: &Configuration,
+) -> Result<(), Report> {
+    let version = configuration
+        .get_text(&["services", NUCLEUS_NAME, "version"])
+        .unwrap_or_else(|| NUCLEUS_VERSION.to_owned());
+    let name = NUCLEUS_NAME.parse().expect("the constant is a name");
+    let changes = Changes {
+        set: vec![ComponentSpec::builtin(name, &version)],
+        remove: Vec::new(),
+    };
+    supervisor.apply(changes).await.map_err(report)?;
+    Ok(())
 }
 
 /// Who runs components of a core that runs as root, where nothing is configured: AWS's user where

@@ -92,7 +92,9 @@ impl Reporting {
         loop {
             // Everything that is known now goes in before anybody waits.
             let now = states.borrow_and_update().clone();
-            let is_quiet = !now.is_empty() && now.values().all(|status| status.is_settled);
+            let is_quiet = !launched
+                && now.values().all(|status| status.is_settled)
+                && self.expected().all(|name| now.contains_key(name.as_str()));
             self.take_components(now).await;
             if !launched && is_quiet {
                 launched = true;
@@ -126,6 +128,19 @@ impl Reporting {
                 () = tick => self.take(Event::Tick).await,
             }
         }
+    }
+
+    /// The components that a start brings up: those of the configuration.
+    fn expected(&self) -> impl Iterator<Item = String> + use<> {
+        let services = self.with.configuration.get(&["services"]);
+        let services = match services {
+            Some(Value::Object(services)) => services,
+            _ => serde_json::Map::new(),
+        };
+        services
+            .into_iter()
+            .filter(|(_, service)| service["version"].is_string())
+            .map(|(name, _)| name)
     }
 
     fn until_deadline(&self) -> impl Future<Output = ()> + use<> {

@@ -94,14 +94,9 @@ pub(crate) fn load_access(
     configuration: &Configuration,
     component: &ComponentName,
 ) {
-    let path = [
-        "services",
-        component.as_str(),
-        "configuration",
-        "accessControl",
-    ];
-    let policies = configuration.get(&path).unwrap_or(Value::Null);
-    for problem in access.load(component.as_str(), &policies) {
+    let path = ["services", component.as_str(), "configuration"];
+    let section = configuration.get(&path).unwrap_or(Value::Null);
+    for problem in access.load(component.as_str(), &section) {
         tracing::warn!(component = component.as_str(), problem = %problem, "an access control policy is passed over");
     }
 }
