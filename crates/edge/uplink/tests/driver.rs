@@ -78,7 +78,7 @@ impl Transport for Broker {
                 .lock()
                 .expect("not poisoned")
                 .push((filter.clone(), messages));
-            let _ = granted.send(Ok(()));
+            granted.send(Ok(())).ok();
             until.cancelled().await;
             subscribers
                 .lock()

@@ -92,20 +92,28 @@ impl World {
                 }
                 Effect::Persist => self.saved = self.listener.pending(),
                 Effect::Submit(deployment) => {
-                    // The deployer knows what it works on and what it did.
-                    if !self.running.contains_key(&deployment.id) {
-                        *self.submitted.entry(deployment.id.clone()).or_default() += 1;
-                        self.running.insert(deployment.id, false);
-                    }
+                    self.submit(deployment.id);
                 }
                 Effect::Cancel(id) => {
-                    if self.running.remove(&id).is_some() {
-                        self.ended.insert(id.clone(), DeploymentStatus::Canceled);
-                        self.report(&id, DeploymentStatus::Canceled);
-                    }
+                    self.stop(&id);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The deployer knows what it works on.
+    fn submit(&mut self, id: String) {
+        if !self.running.contains_key(&id) {
+            *self.submitted.entry(id.clone()).or_default() += 1;
+            self.running.insert(id, false);
+        }
+    }
+
+    fn stop(&mut self, id: &str) {
+        if self.running.remove(id).is_some() {
+            self.ended.insert(id.to_owned(), DeploymentStatus::Canceled);
+            self.report(id, DeploymentStatus::Canceled);
         }
     }
 

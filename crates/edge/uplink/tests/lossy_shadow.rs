@@ -97,16 +97,20 @@ impl World {
                     }
                 }
                 Effect::Cancel(id) => {
-                    if self
-                        .running
-                        .as_ref()
-                        .is_some_and(|(running, _)| *running == id)
-                    {
-                        self.stop();
-                    }
+                    self.stop_that(&id);
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn stop_that(&mut self, id: &str) {
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|(running, _)| running == id)
+        {
+            self.stop();
         }
     }
 
@@ -151,11 +155,11 @@ impl World {
             name: Some(SHADOW_NAME),
         };
         for publication in outcome.publications {
-            let is_heard = match (operation, publication.suffix) {
-                (Operation::Update, Suffix::Accepted | Suffix::Rejected) => true,
-                (Operation::Get, Suffix::Accepted) => true,
-                _ => false,
-            };
+            let is_heard = matches!(
+                (operation, publication.suffix),
+                (Operation::Update, Suffix::Accepted | Suffix::Rejected)
+                    | (Operation::Get, Suffix::Accepted)
+            );
             if is_heard && self.connected {
                 let topic = name.topic(operation, publication.suffix);
                 self.to_core.push_back((topic, publication.body));

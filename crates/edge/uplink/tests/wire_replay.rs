@@ -13,6 +13,7 @@ use sward_uplink::deployments::{
 use sward_uplink::jobs::JobsListener;
 use sward_uplink::shadow_deployments::ShadowListener;
 
+#[expect(clippy::print_stderr, reason = "says aloud what is not tested")]
 fn events(name: &str) -> Option<Vec<Value>> {
     let directory = concat!(
         env!("CARGO_MANIFEST_DIR"),

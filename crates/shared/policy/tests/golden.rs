@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sward_policy::access_control::{AccessControl, Matching, Refusal, ResourcePattern};
 use sward_policy::topic::{self, LocalFilter, MqttVersion};
 
+#[expect(clippy::print_stderr, reason = "says aloud what is not tested")]
 /// The lines of a vector file; `None`, said aloud, where the vectors are not there.
 fn cases(name: &str) -> Option<Vec<Value>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/golden");

@@ -78,6 +78,10 @@ impl Sections {
 /// What is kept under one shadow name: a shadow, or the memory of a deleted one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few slots are in memory at once, and most of them are present"
+)]
 pub enum Slot {
     /// There is a shadow.
     Present(Shadow),

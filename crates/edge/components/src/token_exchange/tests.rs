@@ -74,6 +74,7 @@ async fn ask(
 
 /// Every call of the captures, in order, with the provider's answer of the same capture.
 #[tokio::test]
+#[expect(clippy::print_stderr, reason = "says aloud what is not tested")]
 async fn the_answers_are_the_nucleus_s() {
     let directory = concat!(
         env!("CARGO_MANIFEST_DIR"),

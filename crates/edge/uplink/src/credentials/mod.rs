@@ -180,7 +180,8 @@ impl CredentialsHandle {
     /// These were refused although they should be good: ask anew next time.
     pub fn forget(&self, credentials: &Credentials) {
         // With a full queue somebody asks already; the next refusal tries again.
-        let _ = self.requests.try_send(Ask::Forget(credentials.clone()));
+        let ask = Ask::Forget(credentials.clone());
+        self.requests.try_send(ask).ok();
     }
 }
 
@@ -198,7 +199,7 @@ impl Keeper {
                 Ask::Get(reply) => {
                     let answer = self.answer().await;
                     // Whoever asked may have gone.
-                    let _ = reply.send(answer);
+                    reply.send(answer).ok();
                 }
                 Ask::Forget(stale) => {
                     if matches!(&self.kept, Some((Ok(kept), _)) if *kept == stale) {

@@ -80,7 +80,7 @@ impl Artifacts {
         match ArtifactStream::of_response(url, offset, response) {
             Ok(stream) => Ok(stream),
             Err(response) => {
-                let (head, body) = response.into_parts();
+                let (head, body) = (*response).into_parts();
                 let body = read_small(url, body).await?;
                 let response = Response::from_parts(head, ());
                 Err(refusal(Service::S3, "GetObject", &response, &body))
@@ -95,7 +95,7 @@ impl ArtifactStream {
         url: &str,
         asked: u64,
         response: Response<Body>,
-    ) -> Result<ArtifactStream, Response<Body>> {
+    ) -> Result<ArtifactStream, Box<Response<Body>>> {
         let headers = response.headers();
         let (offset, total_bytes) = match response.status() {
             StatusCode::OK => (0, number(headers, "content-length")),
@@ -113,7 +113,7 @@ impl ArtifactStream {
                     body: empty(),
                 });
             }
-            _ => return Err(response),
+            _ => return Err(Box::new(response)),
         };
         Ok(ArtifactStream {
             total_bytes,

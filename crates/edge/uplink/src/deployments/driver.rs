@@ -57,11 +57,11 @@ impl Transport for MqttClient {
                 Ok(subscription) => subscription,
                 Err(error) => {
                     // The listener may have stopped.
-                    let _ = granted.send(Err(error.to_string()));
+                    granted.send(Err(error.to_string())).ok();
                     return;
                 }
             };
-            let _ = granted.send(Ok(()));
+            granted.send(Ok(())).ok();
             while let Some(message) = subscription.recv().await {
                 if messages.send(message).await.is_err() {
                     return;
@@ -204,7 +204,7 @@ impl Driver {
                         self.step(Event::Status(update));
                         let saved = std::mem::replace(&mut self.saved, Ok(()));
                         // Whoever reported may have gone.
-                        let _ = reply.send(saved);
+                        reply.send(saved).ok();
                     }
                     None => return,
                 },
@@ -331,7 +331,7 @@ impl Driver {
             let tell = async {
                 if let Ok(answer) = answer.await {
                     // The listener may have stopped.
-                    let _ = grants.send((filter, generation, answer)).await;
+                    grants.send((filter, generation, answer)).await.ok();
                 }
             };
             tokio::join!(work, tell);

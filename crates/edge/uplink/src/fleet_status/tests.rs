@@ -284,6 +284,7 @@ fn chunks_hold_each_component_once() {
 /// Every message of the captures, rebuilt by our code from its own content, is the same JSON with
 /// the members in the same order.
 #[test]
+#[expect(clippy::print_stderr, reason = "says aloud what is not tested")]
 fn the_form_is_the_nucleus_s() {
     let directory = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -77,7 +77,7 @@ impl S3 {
         let (url, response) = self.send(Method::GET, bucket, key, offset).await?;
         match ArtifactStream::of_response(&url, offset, response) {
             Ok(stream) => Ok(stream),
-            Err(response) => Err(refused("GetObject", &url, response).await),
+            Err(response) => Err(refused("GetObject", &url, *response).await),
         }
     }
 
