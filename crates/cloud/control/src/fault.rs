@@ -74,9 +74,10 @@ impl Fault {
         fault
     }
 
-    /// A resource that does not exist.
+    /// A resource that does not exist; `kind` is its `resourceType`.
     pub fn not_found(kind: &str, id: &str) -> Self {
-        let mut fault = Fault::new(Refusal::NotFound, format!("{kind} {id} does not exist"));
+        let words = kind.to_lowercase().replace('_', " ");
+        let mut fault = Fault::new(Refusal::NotFound, format!("{words} {id} does not exist"));
         fault.members.insert("resourceId".into(), json!(id));
         fault.members.insert("resourceType".into(), json!(kind));
         fault

@@ -358,6 +358,14 @@ async fn change_member(
         return Ok(());
     }
     store::set_member(tx, scope, id, thing, member).await?;
+    let pending = store::executions(tx, scope, id, thing)
+        .await?
+        .iter()
+        .any(|execution| !execution.status.is_terminal());
+    if member && pending {
+        // It left and came back while the device was at work.
+        return Ok(());
+    }
     let things = vec![thing.to_owned()];
     let event = if member {
         JobEvent::Joined(things)

@@ -164,6 +164,22 @@ async fn things_that_join_later_get_continuous_jobs_and_those_that_leave_lose_th
     assert_eq!(execution["execution"]["executionNumber"], 2);
     let shown = world.iot("GET", "/jobs/j", json!(null)).await;
     assert_eq!(shown["job"]["status"], "IN_PROGRESS");
+
+    // What is in progress goes on when the thing leaves, and is not doubled when it comes back.
+    world
+        .publish(
+            "$aws/things/b/jobs/j/update",
+            json!({ "status": "IN_PROGRESS" }),
+        )
+        .await;
+    let member = json!({ "thingGroupName": "Top", "thingName": "b" });
+    world
+        .iot("PUT", "/thing-groups/removeThingFromThingGroup", member)
+        .await;
+    world.join("Top", "b").await;
+    let execution = world.iot("GET", "/things/b/jobs/j", json!(null)).await;
+    assert_eq!(execution["execution"]["status"], "IN_PROGRESS");
+    assert_eq!(execution["execution"]["executionNumber"], 2);
 }
 
 #[tokio::test]

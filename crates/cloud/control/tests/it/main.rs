@@ -8,6 +8,8 @@ mod deployments;
 mod fleet;
 mod golden;
 mod jobs;
+mod mutation;
 mod registry;
+mod restart;
 mod shadows;
 mod world;

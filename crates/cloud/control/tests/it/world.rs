@@ -147,7 +147,8 @@ pub(crate) struct World {
     pub(crate) broker: Arc<Broker>,
     pub(crate) buckets: Arc<Buckets>,
     caller: Caller,
-    _directory: tempfile::TempDir,
+    entropy: Arc<Counter>,
+    directory: tempfile::TempDir,
 }
 
 /// What a call answered.
@@ -160,6 +161,24 @@ pub(crate) struct Answer {
 impl World {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let entropy = Arc::new(Counter(AtomicU64::new(0)));
+        World::open(directory, entropy).await
+    }
+
+    /// The same data directory under a new control plane, as after a kill: what was in memory is
+    /// gone, the broker has forgotten everything.
+    pub(crate) async fn restart(self) -> Self {
+        let World {
+            control,
+            entropy,
+            directory,
+            ..
+        } = self;
+        drop(control);
+        World::open(directory, entropy).await
+    }
+
+    async fn open(directory: tempfile::TempDir, entropy: Arc<Counter>) -> Self {
         let store = Store::open(StoreOptions {
             directory: directory.path().to_owned(),
             ephemeral: true,
@@ -174,7 +193,7 @@ impl World {
             publisher: broker.clone(),
             sessions: Arc::new(Roles),
             clock: clock.clone(),
-            entropy: Arc::new(Counter(AtomicU64::new(0))),
+            entropy: entropy.clone(),
         };
         let options = ControlOptions {
             warm_keys: 0,
@@ -194,7 +213,8 @@ impl World {
                 arn: "arn:aws:iam::123456789012:root".parse().expect("an ARN"),
                 credential: "AKIATEST".to_owned(),
             },
-            _directory: directory,
+            entropy,
+            directory,
         }
     }
 
