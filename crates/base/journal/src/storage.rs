@@ -33,9 +33,14 @@ enum Message {
 impl Storage {
     /// Starts the thread.
     pub fn start() -> io::Result<Storage> {
+        Storage::named("storage")
+    }
+
+    /// Starts a thread for files of another kind, which must not wait for the others.
+    pub fn named(name: &str) -> io::Result<Storage> {
         let (sender, receiver) = channel();
         std::thread::Builder::new()
-            .name("storage".to_owned())
+            .name(name.to_owned())
             .spawn(move || run(&receiver))?;
         Ok(Storage { sender })
     }

@@ -47,7 +47,7 @@ impl Logs {
     /// Starts the thread. Nothing is written before the first entry.
     pub fn start(settings: LogSettings) -> io::Result<Logs> {
         Ok(Logs(Arc::new(Shared {
-            thread: Storage::start()?,
+            thread: Storage::named("logs")?,
             settings: RwLock::new(Arc::new(settings)),
             files: Mutex::default(),
             has_failed: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use super::message::Message;
 use super::runner::ledger::{self, Ledger};
 use super::runner::tree::{self, Target};
 use super::runner::{Gate, RunContext, RunRequest, start};
-use super::spec::Plan;
+use super::spec::{Changes, ComponentKind, Plan};
 use super::status::{Failure, StateChanged, StatusCode, StepResult, Trouble};
 use super::{Statuses, SupervisorError};
 use std::collections::HashMap;
@@ -121,7 +121,9 @@ impl Actor {
         let now = self.now();
         match message {
             Message::Apply(changes, reply) => {
+                let logged = logged(&changes);
                 let (applied, effects) = self.machine.apply(changes, now);
+                self.make_logs(logged);
                 self.perform(effects);
                 self.publish();
                 drop(reply.send(applied));
@@ -197,6 +199,16 @@ impl Actor {
                 self.perform(effects);
             }
         }
+    }
+
+    /// A component has a log from its first moment, for whoever wants to follow it.
+    fn make_logs(&self, names: Vec<ComponentName>) {
+        let logs = self.context.logs.clone();
+        self.context.tasks.spawn("component-logs", async move {
+            for name in names {
+                logs.touch(name.as_str()).await;
+            }
+        });
     }
 
     fn known(&self, component: ComponentName) -> Result<ComponentState, SupervisorError> {
@@ -410,6 +422,16 @@ impl Actor {
             None => longest,
         }
     }
+}
+
+/// The components whose output is logged.
+fn logged(changes: &Changes) -> Vec<ComponentName> {
+    changes
+        .set
+        .iter()
+        .filter(|spec| spec.kind == ComponentKind::Generic)
+        .map(|spec| spec.name.clone())
+        .collect()
 }
 
 async fn child_ended(children: &mut Option<SignalStream>) {

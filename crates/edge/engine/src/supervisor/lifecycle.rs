@@ -249,7 +249,53 @@ fn read_skip_if(text: &str) -> Option<SkipIf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            prop_oneof![
+                "NaN",
+                "inf",
+                "-1",
+                "1e400",
+                "!",
+                "onpath \\PC*",
+                "\\PC{0,8}"
+            ]
+            .prop_map(Value::from),
+        ];
+        let keys =
+            "(?i)(run|install|script|timeout|skipif|setenv|requiresPrivilege|errorResetTime)";
+        leaf.prop_recursive(3, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::btree_map(keys, inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// A recipe can hold anything: reading it never panics, and a step that is found has a
+        /// script or lacks one, but is never empty.
+        #[test]
+        fn any_value_is_read(value in values()) {
+            let lifecycle = Lifecycle::read(&value);
+            for kind in StepKind::ALL {
+                if let Some(step) = lifecycle.step(kind) {
+                    prop_assert_ne!(step.script.as_deref(), Some(""));
+                    prop_assert!(step.timeout.is_none_or(|timeout| timeout.as_secs() <= 3_200_000_000));
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_step_is_a_text_or_a_map() {

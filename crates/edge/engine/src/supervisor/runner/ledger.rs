@@ -20,10 +20,12 @@ const MOST_BYTES: u64 = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 enum Entry {
-    /// The first record: who we are, and in which boot.
+    /// The first record: who we are, in which boot, and where. A copy of a root is another core:
+    /// it must not end the processes of the one it was copied from.
     Core {
         instance: String,
         boot: String,
+        directory: String,
     },
     Started {
         component: ComponentName,
@@ -45,6 +47,7 @@ impl Entry {
 pub(crate) struct Ledger {
     instance: Arc<str>,
     boot: Arc<str>,
+    directory: Arc<str>,
     journal: JournalHandle,
     state: Arc<Mutex<State>>,
 }
@@ -69,11 +72,17 @@ impl Ledger {
         };
         let (journal, records) = JournalHandle::open(storage, fs, directory, options).await?;
         let boot = sward_sys::boot_id().unwrap_or_default();
-        let (instance, sessions) = left_over(&records, &boot);
+        let place = directory
+            .canonicalize()
+            .unwrap_or_else(|_| directory.to_owned())
+            .display()
+            .to_string();
+        let (instance, sessions) = left_over(&records, &boot, &place);
         let instance = instance.unwrap_or_else(new_instance);
         let ledger = Ledger {
             instance: instance.into(),
             boot: boot.into(),
+            directory: place.into(),
             journal,
             state: Arc::default(),
         };
@@ -176,6 +185,7 @@ impl Ledger {
         let core = Entry::Core {
             instance: self.instance.to_string(),
             boot: self.boot.to_string(),
+            directory: self.directory.to_string(),
         };
         let state = self.lock();
         let started = state.sessions.iter().flat_map(|(component, processes)| {
@@ -213,7 +223,7 @@ pub(crate) fn end_orphans(orphans: &Target, grace: Duration) {
 }
 
 /// The instance, and the sessions of this boot that were not cleared.
-fn left_over(records: &[Record], boot: &str) -> (Option<String>, Vec<ProcessId>) {
+fn left_over(records: &[Record], boot: &str, place: &str) -> (Option<String>, Vec<ProcessId>) {
     let mut instance = None;
     let mut is_this_boot = false;
     let mut sessions: BTreeMap<ComponentName, Vec<ProcessId>> = BTreeMap::new();
@@ -222,9 +232,11 @@ fn left_over(records: &[Record], boot: &str) -> (Option<String>, Vec<ProcessId>)
             Ok(Entry::Core {
                 instance: id,
                 boot: its_boot,
+                directory,
             }) => {
-                instance = Some(id);
-                is_this_boot = its_boot == boot;
+                let is_here = directory == place;
+                instance = is_here.then_some(id);
+                is_this_boot = is_here && its_boot == boot;
             }
             Ok(Entry::Started {
                 component,
@@ -249,4 +261,58 @@ fn new_instance() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/uuid")
         .map(|text| text.trim().replace('-', ""))
         .unwrap_or_else(|_| format!("{}-{}", std::process::id(), crate::configuration::now_ms()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sward_journal::Sequence;
+
+    fn records(entries: &[Entry]) -> Vec<Record> {
+        let numbered = (1..).zip(entries);
+        numbered
+            .map(|(number, entry)| Record {
+                sequence: Sequence(number),
+                payload: entry.encode(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_left_counts_in_the_same_boot_and_place_only() {
+        let component: ComponentName = "com.x".parse().expect("a name");
+        let other: ComponentName = "com.y".parse().expect("a name");
+        let core = Entry::Core {
+            instance: "id".into(),
+            boot: "boot".into(),
+            directory: "/root".into(),
+        };
+        let started = |component: &ComponentName, pid| Entry::Started {
+            component: component.clone(),
+            pid,
+            start_time: 7,
+        };
+        let records = records(&[
+            core,
+            started(&component, 11),
+            started(&other, 12),
+            Entry::Cleared {
+                component: other.clone(),
+            },
+            started(&component, 13),
+        ]);
+        let check = |boot: &str, place: &str, instance: Option<&str>, pids: &[u32]| {
+            let (found, sessions) = left_over(&records, boot, place);
+            let found_pids: Vec<u32> = sessions.iter().map(|process| process.pid).collect();
+            assert_eq!(
+                (found.as_deref(), &*found_pids),
+                (instance, pids),
+                "{boot} {place}"
+            );
+        };
+        check("boot", "/root", Some("id"), &[11, 13]);
+        check("later", "/root", Some("id"), &[]);
+        check("boot", "/copy", None, &[]);
+        assert_eq!(left_over(&[], "boot", "/root"), (None, Vec::new()));
+    }
 }
