@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import pathlib
 import shlex
+import socket
 import ssl
+import subprocess
 from typing import Any
 
 import mqtt_packets as mqtt
@@ -53,11 +54,14 @@ class Device:
         self.folder = cloud.folder / thing
         self.folder.mkdir()
         iot = cloud.client("iot")
-        made = iot.create_keys_and_certificate(setAsActive=True)
-        self.certificate_arn = made["certificateArn"]
         self.certificate, self.key = self.folder / "cert.pem", self.folder / "key.pem"
+        request = subprocess.run(
+            ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", self.key, "-subj", "/CN=AWS IoT Certificate"],
+            check=True, capture_output=True, text=True).stdout
+        made = iot.create_certificate_from_csr(certificateSigningRequest=request, setAsActive=True)
+        self.certificate_arn = made["certificateArn"]
         self.certificate.write_text(made["certificatePem"])
-        self.key.write_text(made["keyPair"]["PrivateKey"])
         iot.create_policy(policyName=f"{thing}-policy", policyDocument=json.dumps(policy or self.policy()))
         iot.attach_policy(policyName=f"{thing}-policy", target=self.certificate_arn)
         iot.create_thing(thingName=thing)
@@ -114,7 +118,6 @@ class Device:
         context = self.tls("x-amzn-http-ca", "http/1.1", verify_name=sni)
         connection = http.client.HTTPSConnection(host, int(port), timeout=15, context=context)
         if not sni:
-            import socket
             raw = socket.create_connection((host, int(port)), timeout=15)
             connection.sock = context.wrap_socket(raw, server_hostname=None)
         connection.request(method, target, body or None, headers or {})
