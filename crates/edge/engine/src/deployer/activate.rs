@@ -295,9 +295,17 @@ impl Context {
             id: intent.id.clone(),
         };
         for name in intent.target.keys() {
-            if let Some(before) = snapshot.get(&[name]).and_then(Node::as_map) {
-                self.configuration
-                    .restore(&["services", name], before, source());
+            match snapshot.get(&[name]).and_then(Node::as_map) {
+                Some(before) => {
+                    self.configuration
+                        .restore(&["services", name], before, source());
+                }
+                None if is_core_service(name) => {
+                    self.configuration
+                        .remove(&["services", name], now_ms(), source());
+                }
+                // A component that was added goes once it has stopped.
+                None => {}
             }
         }
         self.sync().await?;

@@ -564,3 +564,22 @@ async fn a_core_that_stops_in_the_middle_goes_on_at_its_next_start() {
     assert_eq!(detailed(&ends[0]), "SUCCESSFUL");
     core.stop().await;
 }
+
+#[tokio::test]
+async fn a_first_deployment_that_fails_leaves_no_trace() {
+    let world = World::new();
+    let core = world.start().await;
+    let before = core.configuration.snapshot();
+    let request = job("j1", "G1", 100, json!({"com.A": {"version": "3.0.0"}}));
+    let (_, end) = core.deploy(request).await;
+    assert_eq!(detailed(&end), "FAILED_ROLLBACK_COMPLETE");
+    assert_eq!(
+        core.supervisor.take_history(),
+        ["install com.A 3.0.0", "remove com.A"]
+    );
+    let after = core.configuration.get_stamped(&["services"] as &[&str]);
+    let after = after.as_ref().and_then(|node| node.as_map());
+    assert!(after.is_none_or(|map| map.is_empty()), "{after:?}");
+    assert_eq!(before.get_map(&["services"]), None);
+    core.stop().await;
+}
