@@ -11,6 +11,7 @@ use crate::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use sward_aws_wire::api::ApiResponse;
+use sward_deployment::DeploymentDocument;
 use sward_model::{Arn, JobId};
 use sward_store::Tx;
 
@@ -97,6 +98,16 @@ async fn create(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     }
     if serde_json::from_str::<Json>(&document).is_err() {
         return Err(Fault::field("document", "the document is not JSON"));
+    }
+    if body.namespace_id.as_deref() == Some(GREENGRASS)
+        && let Err(error) = DeploymentDocument::parse(&document)
+    {
+        // A Java nucleus that gets a document it cannot read is silent until it restarts
+        // (golden/wire/java-job-bad-document).
+        return Err(Fault::field(
+            "document",
+            format!("the document is no deployment: {error}"),
+        ));
     }
     if body
         .description

@@ -398,6 +398,7 @@ async fn bad_jobs_are_refused() {
         json!({ "targets": [target], "document": format!("\"{}\"", "x".repeat(32_768)) }),
         json!({ "targets": [target], "document": "{}", "targetSelection": "SOMETIMES" }),
         json!({ "targets": [target], "document": "{}", "timeoutConfig": { "inProgressTimeoutInMinutes": 0 } }),
+        json!({ "targets": [target], "namespaceId": "aws-gg-deployment", "document": "{\"components\":{\"com.example.Hello\":{}}}" }),
         json!({ "targets": [target], "document": "{}", "jobExecutionsRolloutConfig": { "maximumPerMinute": 0 } }),
     ] {
         world
