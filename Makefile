@@ -9,8 +9,9 @@ ARGS ?=
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-run: build ## build, then start cloud, device and hello-world component (Ctrl-C stops all)
-	@exec target/release/sward up $(ARGS)
+run: ## build quickly, then start cloud, device and hello-world component (Ctrl-C stops all)
+	cargo build --profile quick --locked -p sward
+	@exec target/quick/sward up $(ARGS)
 
 build: ## build the all-in-one binary into target/release/sward
 	cargo build --release --locked -p sward
