@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 /// Writing buffers that have grown beyond this are given back when they are empty.
-const KEPT_BUFFER: usize = 256 * 1024;
+const KEPT_BUFFER: usize = 1024 * 1024;
 
 /// How long calls of a client that has left may take.
 const LAST_CALLS: Duration = Duration::from_secs(5);

@@ -1,5 +1,7 @@
 //! Walks over a JSON text and checks it, without keeping anything.
 
+use super::words::plain_length;
+
 /// Nesting that `serde_json` refuses.
 const MAX_DEPTH: usize = 128;
 
@@ -41,35 +43,6 @@ pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
     depth: usize,
-}
-
-/// Bytes looked at together; the loop over them has no early end, so that it becomes a few vector
-/// instructions.
-const CHUNK: usize = 32;
-
-/// Whether a byte ends the plain part of a string: quote, backslash and control characters.
-fn ends_plain(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
-}
-
-/// How many bytes of a string come before the first that is not plain.
-fn plain_length(text: &[u8]) -> usize {
-    let mut length = 0;
-    for chunk in text.chunks_exact(CHUNK) {
-        if chunk
-            .iter()
-            .fold(false, |any, byte| any | ends_plain(*byte))
-        {
-            break;
-        }
-        length += CHUNK;
-    }
-    let rest = &text[length..];
-    length
-        + rest
-            .iter()
-            .position(|byte| ends_plain(*byte))
-            .unwrap_or(rest.len())
 }
 
 impl<'a> Cursor<'a> {

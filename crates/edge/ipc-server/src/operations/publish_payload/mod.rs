@@ -5,6 +5,7 @@
 //! which parses the request.
 
 mod cursor;
+mod words;
 
 use cursor::{Cursor, Fault, Text};
 use std::borrow::Cow;
@@ -168,13 +169,6 @@ fn base64(value: Option<&[u8]>) -> Result<Cow<'_, [u8]>, IpcError> {
     Ok(Cow::Owned(Blob::encode(&bytes).into_bytes()))
 }
 
-/// One comparison after the other, which becomes vector instructions; a table would not.
-fn is_base64(byte: u8) -> bool {
-    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = byte.wrapping_sub(b'0') < 10;
-    is_letter | is_digit | (byte == b'+') | (byte == b'/')
-}
-
 fn is_padded_base64(text: &[u8]) -> bool {
     if !text.len().is_multiple_of(4) {
         return false;
@@ -183,8 +177,7 @@ fn is_padded_base64(text: &[u8]) -> bool {
         [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
         digits => digits,
     };
-    // Without an early end, which lets the compiler look at many bytes at once.
-    digits.iter().fold(true, |all, byte| all & is_base64(*byte))
+    words::is_all_base64(digits)
 }
 
 #[cfg(test)]
