@@ -1,9 +1,12 @@
 //! One connection's task: connect, serve, back off, again.
 
+mod sending;
+mod subscriptions;
+
 use super::backoff;
-use super::error::{PublishFailure, SubscribeError};
+use super::error::PublishFailure;
 use super::state::ConnectionState;
-use super::{Configured, IncomingMessage, MessageProperties, Shared, is_final};
+use super::{Configured, IncomingMessage, MessageProperties, Shared};
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::fmt;
@@ -11,8 +14,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use sward_diagnosis::Diagnose as _;
-use sward_mqtt::client::{Client, ClientOptions, Event, Outcome};
-use sward_mqtt::packet::{Publish, RetainHandling, SubscribeOptions, Text};
+use sward_mqtt::client::{Client, ClientOptions, Event};
+use sward_mqtt::packet::{Publish, Text};
 use sward_mqtt::{Qos, Reason, Version};
 use sward_net::mqtt::{Step, Wire};
 use sward_task::CancellationToken;
@@ -21,11 +24,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-
-/// How long a refused filter waits for its next try.
-const REFUSED_RETRY: Duration = Duration::from_secs(120);
-/// SUBSCRIBEs without an answer at once.
-const OPERATIONS: usize = 16;
 
 pub(super) struct ConnectionTask {
     shared: Arc<Shared>,
@@ -413,174 +411,6 @@ impl ConnectionTask {
         }
         let now = self.now();
         self.client.acknowledge(now, packet_id);
-    }
-
-    /// Makes the cloud's subscriptions equal to the wanted ones, a few steps at a time.
-    fn reconcile(&mut self) {
-        if self.operations.len() >= OPERATIONS {
-            return;
-        }
-        let now_instant = Instant::now();
-        let (mut missing, gone) = {
-            let inner = self.shared.lock();
-            let wanted = inner.table.wanted(self.index);
-            let missing: Vec<(String, Qos)> = wanted
-                .iter()
-                .filter(|(filter, qos)| match self.actual.get(**filter) {
-                    None => true,
-                    Some(Actual::Subscribing(has) | Actual::Subscribed(has)) => has < *qos,
-                    Some(Actual::Refused { again }) => *again <= now_instant,
-                })
-                .map(|(filter, qos)| ((*filter).to_owned(), *qos))
-                .collect();
-            let gone: Vec<String> = self
-                .actual
-                .keys()
-                .filter(|filter| !wanted.contains_key(filter.as_str()))
-                .cloned()
-                .collect();
-            (missing, gone)
-        };
-        let now = self.now();
-        missing.sort();
-        for (filter, qos) in missing {
-            if self.operations.len() >= OPERATIONS {
-                return;
-            }
-            let token = self.token();
-            let options = SubscribeOptions {
-                qos,
-                no_local: false,
-                retain_as_published: true,
-                retain_handling: RetainHandling::Always,
-            };
-            let text = Text::from(filter.as_str());
-            self.client.subscribe(now, token, vec![(text, options)]);
-            self.actual.insert(filter.clone(), Actual::Subscribing(qos));
-            self.operations
-                .insert(token, Operation::Subscribe { filter, qos });
-        }
-        for filter in gone {
-            let had = self.actual.remove(&filter);
-            if matches!(had, Some(Actual::Refused { .. })) {
-                continue;
-            }
-            let token = self.token();
-            self.client
-                .unsubscribe(now, token, vec![Text::from(filter.as_str())]);
-            self.operations.insert(token, Operation::Unsubscribe);
-        }
-    }
-
-    fn token(&mut self) -> u64 {
-        self.next_token += 1;
-        self.next_token
-    }
-
-    fn subscribed(&mut self, token: u64, reasons: &[Reason]) {
-        let Some(Operation::Subscribe { filter, qos }) = self.operations.remove(&token) else {
-            return;
-        };
-        let reason = reasons
-            .first()
-            .copied()
-            .unwrap_or(Reason::UNSPECIFIED_ERROR);
-        if reason.is_failure() {
-            tracing::warn!(topic = %filter, %reason, retry_in_s = REFUSED_RETRY.as_secs(), "the cloud refused a subscription");
-            self.refused_filter(&filter);
-            let error = SubscribeError::Refused {
-                filter: filter.clone(),
-                reason,
-            };
-            self.shared.lock().table.answered(&filter, Err(error));
-            return;
-        }
-        if let Some(actual) = self.actual.get_mut(&filter) {
-            *actual = Actual::Subscribed(qos);
-        }
-        self.shared.lock().table.answered(&filter, Ok(qos));
-    }
-
-    fn refused_filter(&mut self, filter: &str) {
-        let jitter = Duration::from_millis(backoff::random() % 10_000);
-        let again = Instant::now() + REFUSED_RETRY + jitter;
-        self.actual
-            .insert(filter.to_owned(), Actual::Refused { again });
-    }
-
-    fn timed_out(&mut self, token: u64) {
-        if let Some(Operation::Subscribe { filter, .. }) = self.operations.remove(&token) {
-            tracing::warn!(topic = %filter, "the cloud did not answer a subscription in time");
-            self.refused_filter(&filter);
-            let error = SubscribeError::TimedOut {
-                filter: filter.clone(),
-            };
-            self.shared.lock().table.answered(&filter, Err(error));
-        }
-    }
-
-    /// Sends what the spool holds, as far as the window allows. Only the first connection does.
-    fn send_spooled(&mut self) {
-        if self.index != 0 {
-            return;
-        }
-        let now = self.now();
-        let mut done = Vec::new();
-        let mut inner = self.shared.lock();
-        while let Some((_, qos0)) = inner.spool.peek() {
-            if (!qos0 && !self.client.has_room()) || self.client.output().len() > 256 * 1024 {
-                break;
-            }
-            let Some((id, spooled)) = inner.spool.take() else {
-                break;
-            };
-            let publish = Publish {
-                dup: false,
-                qos: spooled.message.qos,
-                retain: spooled.message.retain,
-                topic: Text::from(spooled.message.topic.as_str()),
-                packet_id: 0,
-                properties: spooled.message.properties.to_wire(),
-                payload: spooled.message.payload.clone(),
-            };
-            let topic = spooled.message.topic.clone();
-            match self.client.publish(now, id, publish) {
-                Outcome::Sent if qos0 => done.extend(inner.spool.remove(id).map(|m| (m, Ok(())))),
-                Outcome::Sent => {}
-                Outcome::Refused(reason) => {
-                    let failure = PublishFailure::Refused { topic, reason };
-                    done.extend(inner.spool.remove(id).map(|m| (m, Err(failure))));
-                }
-            }
-        }
-        drop(inner);
-        for (message, outcome) in done {
-            message.done.send(outcome).ok();
-        }
-    }
-
-    fn published(&mut self, id: u64, reason: Reason) {
-        let limit = self.shared.settings.borrow().settings.max_publish_retry;
-        let mut inner = self.shared.lock();
-        let (finished, outcome) = if is_final(reason) {
-            (inner.spool.remove(id), !reason.is_failure())
-        } else {
-            (inner.spool.retry(id, limit), false)
-        };
-        drop(inner);
-        let Some(spooled) = finished else { return };
-        let topic = spooled.message.topic;
-        let outcome = if outcome {
-            Ok(())
-        } else {
-            tracing::warn!(%topic, %reason, "the cloud did not take a message");
-            Err(if is_final(reason) {
-                PublishFailure::Refused { topic, reason }
-            } else {
-                PublishFailure::GivenUp { topic, reason }
-            })
-        };
-        spooled.done.send(outcome).ok();
     }
 }
 
