@@ -1,6 +1,6 @@
 //! Schema steps: each module numbers its own from 1, and the store remembers how far each is.
 
-use crate::{Store, StoreError, Value};
+use crate::{Store, StoreError, Tx, Value};
 use std::collections::BTreeMap;
 
 /// One step of a module's schema. Steps are never edited once released, only added.
@@ -22,12 +22,12 @@ pub(crate) const SCHEMA_TABLE: &str = "CREATE TABLE IF NOT EXISTS store_schema (
 )";
 
 impl Store {
-    /// Brings every module's tables to the newest step in `migrations`, each step in its own
-    /// transaction. Steps of several modules may be mixed, those of one module must ascend from 1.
+    /// Brings every module's tables to the newest step in `migrations`, as a whole or not at all.
+    /// Steps of several modules may be mixed, those of one module must ascend from 1. Nothing is
+    /// written when nothing is missing.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), StoreError> {
         let known = check_order(migrations)?;
-        let mut tx = self.begin().await?;
-        tx.execute(SCHEMA_TABLE, &[]).await?;
+        let mut tx = self.read().await?;
         let mut reached: BTreeMap<String, i64> = BTreeMap::new();
         for row in tx
             .all("SELECT module, number FROM store_schema", &[])
@@ -35,7 +35,7 @@ impl Store {
         {
             reached.insert(row.text("module")?, row.int("number")?);
         }
-        tx.commit().await?;
+        drop(tx);
         for (module, known) in known {
             if let Some(found) = reached.get(module).filter(|found| **found > known) {
                 return Err(StoreError::NewerSchema {
@@ -45,38 +45,42 @@ impl Store {
                 });
             }
         }
-        for migration in migrations {
-            if reached.get(migration.module).copied().unwrap_or(0) < migration.number {
-                self.step(migration).await?;
-            }
+        let missing: Vec<&Migration> = migrations
+            .iter()
+            .filter(|step| reached.get(step.module).copied().unwrap_or(0) < step.number)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn step(&self, migration: &Migration) -> Result<(), StoreError> {
-        let Migration {
-            module,
-            number,
-            name,
-            sql,
-        } = *migration;
         let mut tx = self.begin().await?;
-        tx.script(sql).await.map_err(|source| StoreError::Migrate {
-            module,
-            number,
-            name,
-            source,
-        })?;
-        tx.execute(
-            "INSERT INTO store_schema (module, number) VALUES ($1, $2)
-             ON CONFLICT (module) DO UPDATE SET number = excluded.number",
-            &[Value::from(module), Value::from(number)],
-        )
-        .await?;
-        tx.commit().await?;
-        tracing::debug!(module, number, name, "migrated");
-        Ok(())
+        for step in missing {
+            apply(&mut tx, step).await?;
+        }
+        tx.commit().await
     }
+}
+
+async fn apply(tx: &mut Tx, step: &Migration) -> Result<(), StoreError> {
+    let Migration {
+        module,
+        number,
+        name,
+        sql,
+    } = *step;
+    tx.script(sql).await.map_err(|source| StoreError::Migrate {
+        module,
+        number,
+        name,
+        source,
+    })?;
+    tx.execute(
+        "INSERT INTO store_schema (module, number) VALUES ($1, $2)
+         ON CONFLICT (module) DO UPDATE SET number = excluded.number",
+        &[Value::from(module), Value::from(number)],
+    )
+    .await?;
+    tracing::debug!(module, number, name, "migrated");
+    Ok(())
 }
 
 /// The highest step of each module.

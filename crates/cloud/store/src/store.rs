@@ -1,7 +1,7 @@
 //! Opening a data directory, and handing out transactions.
 
 use crate::lock::DirectoryLock;
-use crate::{StoreError, Tx, outbox};
+use crate::{StoreError, Tx, migration, outbox};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -99,6 +99,9 @@ impl Store {
                 _lock: lock,
             }),
         };
+        let mut tx = store.begin().await?;
+        tx.execute(migration::SCHEMA_TABLE, &[]).await?;
+        tx.commit().await?;
         store.migrate(outbox::MIGRATIONS).await?;
         Ok(store)
     }
