@@ -6,7 +6,6 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// What RFC 3986 leaves unreserved stays, everything else is encoded.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC
@@ -127,7 +126,9 @@ pub(crate) fn query(query: &str, form: QueryForm, without: &[&str]) -> String {
         if !text.is_empty() {
             text.push('&');
         }
-        let _ = write!(text, "{name}={value}");
+        text.push_str(&name);
+        text.push('=');
+        text.push_str(&value);
     }
     text
 }

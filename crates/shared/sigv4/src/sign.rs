@@ -2,7 +2,6 @@
 
 use crate::canonical::{self, PathForm, QueryForm};
 use crate::{ALGORITHM, Credentials, Request, Scope, SigningKey, amz_date};
-use std::fmt::Write as _;
 
 /// What the signature says about the body.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +112,9 @@ pub fn presign(
         if !query.is_empty() {
             query.push('&');
         }
-        let _ = write!(query, "{name}={}", canonical::encode(value));
+        query.push_str(name);
+        query.push('=');
+        query.push_str(&canonical::encode(value));
     };
     add("X-Amz-Algorithm", ALGORITHM);
     add(
@@ -139,6 +140,7 @@ pub fn presign(
     let canonical = canonical::request(&full, forms(service), &[], &signed, hash);
     let signature = SigningKey::derive(&credentials.secret_access_key, &scope)
         .sign(&canonical::string_to_sign(&canonical, &date, &scope));
-    let _ = write!(query, "&X-Amz-Signature={signature}");
+    query.push_str("&X-Amz-Signature=");
+    query.push_str(&signature);
     query
 }
