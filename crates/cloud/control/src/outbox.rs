@@ -2,8 +2,8 @@
 //! published again after a crash.
 //!
 //! A row is removed only when the broker has taken the message, so a device may get a message
-//! twice and never misses one. Rows go out in the order in which they were written; when one
-//! cannot be published, those behind it wait with it.
+//! twice and never misses one. Rows for one thing go out in the order in which they were written;
+//! when one cannot be published, those behind it wait with it.
 
 use crate::Control;
 use crate::fault::Outcome;
@@ -12,6 +12,7 @@ use crate::ports::Publication;
 use crate::scope::Scope;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use sward_model::{AccountId, Region};
 use sward_store::{OutboxRow, Tx};
@@ -41,6 +42,19 @@ enum Work {
         namespace: String,
         next: bool,
     },
+}
+
+impl Work {
+    /// The thing it is for, else the topic: the order within a lane is kept.
+    fn lane(&self) -> &str {
+        match self {
+            Work::Jobs { thing, .. } => thing,
+            Work::Message { topic, .. } => topic
+                .strip_prefix("$aws/things/")
+                .and_then(|rest| rest.split('/').next())
+                .unwrap_or(topic),
+        }
+    }
 }
 
 /// Adds a message at QoS 1 to the transaction.
@@ -145,27 +159,45 @@ async fn pending(control: &Control) -> Outcome<Vec<OutboxRow>> {
     Ok(rows.into_iter().filter(|row| row.kind == KIND).collect())
 }
 
+/// Sends a batch: what is for one thing in order, things beside each other, so that the broker can
+/// make many messages durable at once.
 async fn send(control: &Control, rows: Vec<OutboxRow>) -> (Vec<i64>, bool) {
     let mut sent = Vec::new();
+    let mut lanes: BTreeMap<String, Vec<(i64, Row)>> = BTreeMap::new();
     for row in rows {
-        let message: Row = match serde_json::from_str(&row.payload) {
-            Ok(message) => message,
+        match serde_json::from_str::<Row>(&row.payload) {
+            Ok(message) => {
+                let lane = lanes.entry(message.work.lane().to_owned()).or_default();
+                lane.push((row.id, message));
+            }
             Err(error) => {
                 tracing::error!(id = row.id, %error, "an outbox row cannot be read and is dropped");
                 sent.push(row.id);
-                continue;
             }
-        };
-        let publication = match publication(control, message).await {
+        }
+    }
+    let lanes = lanes.into_values().map(|lane| send_lane(control, lane));
+    let mut blocked = false;
+    for (done, stopped) in futures_util::future::join_all(lanes).await {
+        sent.extend(done);
+        blocked |= stopped;
+    }
+    (sent, blocked)
+}
+
+async fn send_lane(control: &Control, rows: Vec<(i64, Row)>) -> (Vec<i64>, bool) {
+    let mut sent = Vec::new();
+    for (id, row) in rows {
+        let publication = match publication(control, row).await {
             Ok(publication) => publication,
             Err(fault) => {
-                tracing::warn!(id = row.id, error = %fault.report, "cannot publish yet");
+                tracing::warn!(id, error = %fault.report, "cannot publish yet");
                 return (sent, true);
             }
         };
         let topic = publication.topic.clone();
         match control.ports().publisher.publish(publication).await {
-            Ok(()) => sent.push(row.id),
+            Ok(()) => sent.push(id),
             Err(error) => {
                 tracing::warn!(%topic, %error, "cannot publish yet");
                 return (sent, true);
