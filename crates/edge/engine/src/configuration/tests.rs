@@ -554,7 +554,7 @@ async fn the_root_of_an_aws_nucleus_is_taken_over_once() {
     .expect("a file");
     let configuration = open_real(root).await;
     let report = boot(&configuration, &options(root)).await.expect("a boot");
-    assert_eq!(report.files, [log.clone()]);
+    assert_eq!(report.files, std::slice::from_ref(&log));
     let path = ["services", "com.x", "version"];
     assert_eq!(configuration.get_text(&path).as_deref(), Some("1.0.0"));
     let node = configuration.get_stamped(&path).expect("it is there");

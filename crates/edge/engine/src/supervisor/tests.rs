@@ -214,7 +214,7 @@ async fn the_shutdown_script_runs_to_its_end_beside_the_run_then_the_tree_is_end
     let core = Core::with(folder.path(), |options| options.stop_grace = SOON).await;
     let a = sleep(1004);
     let lifecycle = json!({
-        "run": format!("trap 'echo term >> order; exit 0' TERM; {a} & echo $! > pid; echo up > up; wait"),
+        "run": format!("trap 'echo term >> order; exit 0' TERM; {a} & echo $! > pid; echo up > up; while true; do wait; sleep 0.01; done"),
         "shutdown": format!("kill -0 $(cat pid) && echo shutdown >> order; echo done >> order"),
     });
     assert_eq!(core.run("com.x", lifecycle).await, Settled::Fine);

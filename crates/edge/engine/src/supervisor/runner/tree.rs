@@ -69,7 +69,9 @@ pub(crate) fn members(target: &Target) -> Vec<ProcessId> {
 /// Asks all to end, waits for `grace`, then kills what is left and whatever came meanwhile.
 /// Blocking. Returns what could not be ended.
 pub(crate) fn end(target: &Target, grace: Duration) -> Vec<ProcessId> {
-    let asked = members(target);
+    let mut asked = members(target);
+    // Children before those who started them, as the nucleus does.
+    asked.sort_by_key(|process| std::cmp::Reverse((process.start_time, process.pid)));
     for process in &asked {
         send(*process, Signal::Terminate);
         // A held process sees the request only once it goes on.
