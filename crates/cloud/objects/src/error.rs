@@ -1,6 +1,5 @@
 //! What S3 refuses, with its codes.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use sward_aws_wire::xml::element;
 use sward_diagnosis::{Diagnose, Kind, Report};
@@ -153,7 +152,7 @@ pub fn error_response(
         ("Resource", resource),
         ("RequestId", request_id),
     ] {
-        let _ = write!(xml, "{}", element(name, text));
+        xml.push_str(&element(name, text).to_string());
     }
     xml.push_str("</Error>");
     let body = if head { http::empty() } else { http::full(xml) };

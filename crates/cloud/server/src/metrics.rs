@@ -1,7 +1,6 @@
 //! Counters, in the text form that Prometheus reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use sward_gateway::HubCounts;
 
@@ -21,17 +20,16 @@ impl Metrics {
         let mut text = String::from("# TYPE sward_api_requests_total counter\n");
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         for ((service, status), count) in &*calls {
-            let _ = writeln!(
-                text,
-                "sward_api_requests_total{{service=\"{service}\",status=\"{status}\"}} {count}"
-            );
+            text.push_str(&format!(
+                "sward_api_requests_total{{service=\"{service}\",status=\"{status}\"}} {count}\n"
+            ));
         }
         for (name, kind, value) in [
             ("sward_mqtt_connections", "gauge", hub.connections as u64),
             ("sward_mqtt_sessions", "gauge", hub.sessions as u64),
             ("sward_mqtt_dropped_messages_total", "counter", hub.dropped),
         ] {
-            let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
+            text.push_str(&format!("# TYPE {name} {kind}\n{name} {value}\n"));
         }
         text
     }

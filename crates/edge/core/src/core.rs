@@ -30,6 +30,7 @@ use sward_model::{ComponentName, NUCLEUS_NAME, NUCLEUS_VERSION, PlatformAttribut
 use sward_recipe::ComponentType;
 use sward_sys::UserDatabase;
 use sward_task::Tasks;
+use tokio::sync::broadcast::error::RecvError;
 
 /// How long components have to stop before they are killed.
 const COMPONENTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -106,7 +107,6 @@ impl Core {
                 configuration: configuration.clone(),
                 store,
                 environment,
-                tokens: tokens.clone(),
                 access: access.clone(),
             }),
             cloud: ports.resolver,
@@ -145,6 +145,7 @@ impl Core {
         write_cli_info(root.path(), &socket, &CliAccess::Users(users), &tokens).map_err(report)?;
         root.link_cli()?;
         follow_access(&access, &configuration, &tasks);
+        forget_removed(&supervisor, &tokens, &access, &tasks);
         if let Some(cloud) = cloud {
             cloud.report(&configuration, &supervisor, &deployer, platform, &tasks)?;
         }
@@ -349,6 +350,35 @@ fn follow_log_settings(logs: &Logs, configuration: &Configuration, root: &Root, 
             tokio::select! {
                 _ = watcher.changed() => apply(),
                 () = stop.cancelled() => return,
+            }
+        }
+    });
+}
+
+/// A component that is gone is nobody any more; until its last script has ended, it is somebody.
+fn forget_removed(
+    supervisor: &Supervisor,
+    tokens: &TokenRegistry,
+    access: &AccessPolicies,
+    tasks: &Tasks,
+) {
+    let mut events = supervisor.events();
+    let (supervisor, stop) = (supervisor.clone(), tasks.token());
+    let (tokens, access) = (tokens.clone(), access.clone());
+    tasks.spawn("forget-removed", async move {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = stop.cancelled() => return,
+            };
+            match event {
+                // It may be back already, under the same name.
+                Ok(event) if event.is_removed && supervisor.status(&event.component).is_none() => {
+                    tokens.revoke(event.component.as_str());
+                    access.remove(event.component.as_str());
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
             }
         }
     });

@@ -241,7 +241,7 @@ impl Gate {
         }
         for (name, configuration) in configurations {
             let event = ValidateConfigurationUpdateEvent {
-                configuration: configuration.as_object().cloned().map(Into::into),
+                configuration: configuration.as_object().cloned(),
                 deployment_id: deployment_id.to_owned(),
             };
             let mut state = self.lock();

@@ -97,14 +97,25 @@ impl StatusStore for Unreported {
         let before = all.insert(source.as_str(), now.clone()).unwrap_or_default();
         drop(all);
         for id in before.difference(&now).cloned() {
-            let deployer = self.deployer.clone();
-            self.tasks.spawn("acknowledge-deployment", async move {
-                if let Err(error) = deployer.acknowledge(&id).await {
-                    tracing::warn!(deployment_id = id, error = %error, "the end of a deployment will be told again");
-                }
-            });
+            self.acknowledge(id);
         }
         Ok(())
+    }
+
+    fn delivered(&self, _source: DeploymentSource, id: &str) {
+        // Also what the cloud took back itself, which was never pending.
+        self.acknowledge(id.to_owned());
+    }
+}
+
+impl Unreported {
+    fn acknowledge(&self, id: String) {
+        let deployer = self.deployer.clone();
+        self.tasks.spawn("acknowledge-deployment", async move {
+            if let Err(error) = deployer.acknowledge(&id).await {
+                tracing::warn!(deployment_id = id, error = %error, "the end of a deployment will be told again");
+            }
+        });
     }
 }
 

@@ -14,7 +14,7 @@ use sward_engine::deployer::ports::{
 use sward_engine::supervisor::{
     self, Changes, ComponentKind, ComponentSpec, ComponentStatus, DependencyKind, Supervisor,
 };
-use sward_ipc_server::{AccessPolicies, TokenRegistry};
+use sward_ipc_server::AccessPolicies;
 use sward_model::{ComponentName, ComponentState};
 
 /// The port.
@@ -23,7 +23,6 @@ pub(crate) struct Supervision {
     pub(crate) configuration: Configuration,
     pub(crate) store: ComponentStore,
     pub(crate) environment: Arc<ComponentEnvironment>,
-    pub(crate) tokens: TokenRegistry,
     pub(crate) access: AccessPolicies,
 }
 
@@ -108,10 +107,6 @@ impl SupervisorPort for Supervision {
             for service in changes.set {
                 self.load_access(&service.name);
                 set.push(self.component(service)?);
-            }
-            for name in &changes.remove {
-                self.tokens.revoke(name.as_str());
-                self.access.remove(name.as_str());
             }
             let applied = self
                 .supervisor

@@ -1,6 +1,5 @@
 //! The Query protocol: a form in, XML out.
 
-use std::fmt::Write as _;
 use sward_aws_wire::api::{ApiError, ApiRequest, ApiResponse};
 pub(super) use sward_aws_wire::xml::element;
 use sward_aws_wire::xml::escape;
@@ -116,13 +115,12 @@ impl Query {
         let action = &self.action;
         let mut xml = format!("<{action}Response xmlns=\"{xmlns}\">");
         if let Some(result) = result {
-            let _ = write!(xml, "<{action}Result>{result}</{action}Result>");
+            xml.push_str(&format!("<{action}Result>{result}</{action}Result>"));
         }
-        let _ = write!(
-            xml,
+        xml.push_str(&format!(
             "<ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{action}Response>",
             escape(&self.request_id)
-        );
+        ));
         ApiResponse {
             status: 200,
             content_type: "text/xml",
@@ -139,7 +137,7 @@ pub(super) fn encoded_document(document: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             encoded.push(char::from(byte));
         } else {
-            let _ = write!(encoded, "%{byte:02X}");
+            encoded.push_str(&format!("%{byte:02X}"));
         }
     }
     encoded
