@@ -27,10 +27,8 @@ async fn start(directory: &Path) -> Cloud {
     if endpoints.exists() {
         std::fs::remove_file(&endpoints).expect("removed");
     }
-    let running = tokio::spawn(sward_server::run(
-        CloudOptions::on_loopback(directory),
-        tasks.clone(),
-    ));
+    let serving = sward_server::run(CloudOptions::on_loopback(directory), tasks.clone());
+    let running = Tasks::new().spawn("cloud", serving);
     let written = async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));
         while !endpoints.exists() {

@@ -13,6 +13,9 @@ use sward_sys::{ProcessId, Signal};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+/// A program's standard output, line by line.
+type OutputLines = Lines<BufReader<ChildStdout>>;
+
 /// A program that `sward up` started.
 pub(super) struct Program {
     name: String,
@@ -21,7 +24,7 @@ pub(super) struct Program {
     /// Where its output goes.
     output: PathBuf,
     child: Child,
-    stdout: Option<Lines<BufReader<ChildStdout>>>,
+    stdout: Option<OutputLines>,
     /// The end was reported already.
     reported: bool,
 }
@@ -167,7 +170,7 @@ fn spawn(
     binary: &Path,
     arguments: &[OsString],
     output: &Path,
-) -> Result<(Child, Option<Lines<BufReader<ChildStdout>>>), Report> {
+) -> Result<(Child, Option<OutputLines>), Report> {
     let log = open_log(output).map_err(|error| {
         Report::new(
             Kind::Device,
