@@ -20,6 +20,7 @@ use progress::Progress;
 use std::path::PathBuf;
 use std::time::Duration;
 use sward_diagnosis::{Kind, Place, Report};
+use sward_sys::FileLock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +78,8 @@ fn stop_signal() -> Result<CancellationToken, Report> {
 struct World {
     progress: Progress,
     directory: PathBuf,
+    /// One supervisor for one folder.
+    _lock: FileLock,
     binary: PathBuf,
     cloud: Option<Program>,
     cores: Vec<Program>,
@@ -97,6 +100,16 @@ impl World {
                 .help("choose a folder you may write to with --dir")
                 .caused_by_error(&error)
             })?;
+        let lock = FileLock::try_acquire(&directory.join("up.lock")).map_err(|error| {
+            Report::new(
+                Kind::Conflict,
+                "up-running",
+                "another sward up runs in this folder",
+            )
+            .at(Place::file(&directory))
+            .help("use it, stop it, or choose another folder with --dir")
+            .caused_by(&error)
+        })?;
         let binary = std::env::current_exe().map_err(|error| {
             Report::new(Kind::Device, "own-binary", "cannot find the sward binary")
                 .caused_by_error(&error)
@@ -104,6 +117,7 @@ impl World {
         Ok(World {
             progress: Progress::new(),
             directory,
+            _lock: lock,
             binary,
             cloud: None,
             cores: Vec::new(),

@@ -56,14 +56,7 @@ impl Core {
         }
         let root = Root::open(&options.root)?;
         let tasks = Tasks::new();
-        let storage = Storage::start().map_err(|error| {
-            Report::new(
-                Kind::Device,
-                "storage-thread",
-                "cannot start the storage thread",
-            )
-            .caused_by_error(&error)
-        })?;
+        let storage = Storage::start().map_err(storage_failed)?;
         let logs = Logs::start(LogSettings::new(root.path())).map_err(|error| {
             Report::new(Kind::Device, "log-thread", "cannot start the log thread")
                 .caused_by_error(&error)
@@ -177,6 +170,27 @@ impl Core {
         }
         tracing::info!(root = %self.root.path().display(), "the core has stopped");
     }
+}
+
+/// Makes the root ready and starts nothing (`--start false`).
+pub(crate) async fn set_up(options: &Options) -> Result<(), Report> {
+    let root = Root::open(&options.root)?;
+    let storage = Storage::start().map_err(storage_failed)?;
+    let configuration = open_configuration(&root, &storage, options).await?;
+    configuration
+        .write_effective(root.path())
+        .await
+        .map_err(report)?;
+    root.link_cli()
+}
+
+fn storage_failed(error: std::io::Error) -> Report {
+    Report::new(
+        Kind::Device,
+        "storage-thread",
+        "cannot start the storage thread",
+    )
+    .caused_by_error(&error)
 }
 
 async fn open_configuration(

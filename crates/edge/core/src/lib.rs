@@ -47,11 +47,11 @@ pub async fn run(program: &str, arguments: Vec<OsString>) -> ExitCode {
 }
 
 async fn serve(options: args::Options) -> Result<(), Report> {
-    let start = options.start;
-    let core = core::Core::start(options).await?;
-    if start {
-        stop_asked().await?;
+    if !options.start {
+        return core::set_up(&options).await;
     }
+    let core = core::Core::start(options).await?;
+    stop_asked().await?;
     core.stop().await;
     Ok(())
 }
