@@ -39,9 +39,9 @@ pub use directory::{AuthenticationError, PrincipalPolicies};
 pub use fault::{Fault, Refusal};
 pub use iot::{Authority, CertificateError, ServerCertificate};
 pub use ports::{
-    ArtifactDigest, ArtifactError, ArtifactReader, Clock, Entropy, PortError, Publication,
-    Publisher, RetainedMessage, RoleError, RoleRequest, SessionCredentials, SessionIssuer,
-    SystemClock, SystemEntropy,
+    ArtifactDigest, ArtifactError, ArtifactReader, Clock, Entropy, MessageProperties, PortError,
+    Publication, Publisher, RetainedMessage, RoleError, RoleRequest, SessionCredentials,
+    SessionIssuer, SystemClock, SystemEntropy,
 };
 pub use reserved::{Reply, ReservedError};
 pub use schema::migrations;

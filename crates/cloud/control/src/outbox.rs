@@ -8,7 +8,7 @@
 use crate::Control;
 use crate::fault::Outcome;
 use crate::jobs::{self, NotificationKind};
-use crate::ports::Publication;
+use crate::ports::{MessageProperties, Publication};
 use crate::scope::Scope;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -237,6 +237,7 @@ async fn publication(control: &Control, row: Row) -> Outcome<Publication> {
         payload: Bytes::from(payload),
         qos: 1,
         retain: false,
+        properties: MessageProperties::default(),
     })
 }
 

@@ -53,6 +53,21 @@ pub struct Publication {
     /// 0 or 1.
     pub qos: u8,
     pub retain: bool,
+    pub properties: MessageProperties,
+}
+
+/// What a publisher may say of a message besides its payload (MQTT 5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageProperties {
+    pub content_type: Option<String>,
+    pub response_topic: Option<String>,
+    pub correlation_data: Option<Bytes>,
+    /// 1 says that the payload is UTF-8 text.
+    pub payload_format_indicator: Option<u8>,
+    /// Seconds that the message may wait for a client.
+    pub message_expiry: Option<u32>,
+    /// In the order given; a name may come twice.
+    pub user_properties: Vec<(String, String)>,
 }
 
 /// One retained message, as `GetRetainedMessage` shows it.

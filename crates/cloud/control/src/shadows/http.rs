@@ -1,9 +1,9 @@
 //! The service `iotdata` over HTTPS (wire-protocols §6.3).
 
-use super::{checked_name, fault_of, serve};
+use super::{checked_name, fault_of, properties, serve};
 use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
-use crate::ports::{PortError, Publication};
+use crate::ports::{MessageProperties, PortError, Publication};
 use crate::request::{Call, ok};
 use crate::routes::Matched;
 use base64::Engine as _;
@@ -113,6 +113,7 @@ async fn publish(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<Api
             payload: payload.clone(),
             qos,
             retain,
+            properties: properties::read(call)?,
         };
         control
             .ports()
@@ -138,6 +139,7 @@ async fn reserved(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<()
             payload: reply.payload.into(),
             qos: 1,
             retain: false,
+            properties: MessageProperties::default(),
         };
         control
             .ports()

@@ -5,6 +5,7 @@
 //! `update/accepted`, `update/delta`, `update/documents`, `delete/accepted`.
 
 mod http;
+mod properties;
 
 use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};

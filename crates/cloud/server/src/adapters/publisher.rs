@@ -66,11 +66,19 @@ impl Publisher for HubPublisher {
             payload,
             qos,
             retain,
+            properties,
         } = publication;
         let message = ServiceMessage {
+            topic,
+            payload,
             qos,
             retain,
-            ..ServiceMessage::new(topic, payload)
+            content_type: properties.content_type,
+            response_topic: properties.response_topic,
+            correlation_data: properties.correlation_data,
+            payload_format_indicator: properties.payload_format_indicator,
+            message_expiry: properties.message_expiry,
+            user_properties: properties.user_properties,
         };
         self.hub()?
             .publisher()
