@@ -612,3 +612,25 @@ fn an_older_end_does_not_overwrite_a_newer_one() {
         .collect();
     assert_eq!(order, ["a:1", "a:2"]);
 }
+
+#[test]
+fn a_second_execution_of_a_job_runs() {
+    let next = |jobs: &mut JobsListener, number: u64, status: &str| {
+        let body = json!({"execution": {"jobId": "J", "status": status, "queuedAt": number,
+            "executionNumber": number, "jobDocument": {"deploymentId": "uuid-J"}}});
+        say(jobs, &format!("{JOBS}$next{NS}get/accepted"), body, 1)
+    };
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    assert_eq!(next(&mut jobs, 1, "QUEUED"), ["submit J"]);
+    let effects = brief(&jobs.handle(job_status("J", DeploymentStatus::Succeeded), 2));
+    deliver(&mut jobs, "J", &effects);
+    accepted(&mut jobs, "J");
+    // The same one again: its end is told again. Another one: it runs.
+    assert_eq!(next(&mut jobs, 1, "IN_PROGRESS")[0], "saved");
+    let filter = |end: &str| format!("{JOBS}J{NS}update/{end}");
+    jobs.handle(Event::Subscribed(&filter("accepted")), 3);
+    jobs.handle(Event::Subscribed(&filter("rejected")), 3);
+    accepted(&mut jobs, "J");
+    assert_eq!(next(&mut jobs, 2, "QUEUED"), ["submit J"]);
+}

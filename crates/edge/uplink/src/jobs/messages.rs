@@ -8,12 +8,22 @@ const MAX_DETAIL: usize = 1024;
 /// Most entries of a notification; one that long may be cut.
 const MAX_LISTED: usize = 15;
 
+/// Tells executions of one job apart: a thing that leaves a group and comes back gets a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExecutionKey {
+    /// Epoch seconds.
+    pub(super) queued_at: u64,
+    pub(super) number: u64,
+}
+
 /// The answer to "what is next".
 pub(super) enum Answer {
     Nothing,
     Execution {
         job_id: String,
-        queued_at: u64,
+        key: ExecutionKey,
+        /// The cloud has heard nothing of this execution yet.
+        is_queued: bool,
         document: Value,
     },
 }
@@ -36,12 +46,18 @@ pub(super) fn answer(payload: &[u8]) -> Option<Answer> {
         return Some(Answer::Nothing);
     }
     let status = execution.get("status").and_then(Value::as_str);
+    let status = status.map(String::from);
+    let status = status.as_deref();
     if !matches!(status, None | Some("QUEUED" | "IN_PROGRESS")) {
         return Some(Answer::Nothing);
     }
     Some(Answer::Execution {
         job_id: execution.get("jobId")?.as_str()?.to_owned(),
-        queued_at: seconds(execution.get("queuedAt")),
+        key: ExecutionKey {
+            queued_at: seconds(execution.get("queuedAt")),
+            number: seconds(execution.get("executionNumber")),
+        },
+        is_queued: status == Some("QUEUED"),
         document: execution.remove("jobDocument").unwrap_or(Value::Null),
     })
 }

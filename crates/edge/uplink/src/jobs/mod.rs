@@ -17,7 +17,7 @@ use crate::deployments::{
     ANSWER_MS, CloudDeployment, DeploymentSource, DeploymentStatus, Effect, Event, Machine, Order,
     Outbox, Question, Stage, StatusUpdate, Subscriptions, earliest,
 };
-use messages::{Answer, Notification};
+use messages::{Answer, ExecutionKey, Notification};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,7 +30,7 @@ const REMEMBERED: usize = 32;
 /// A job that was handed to the deployer and has not ended.
 #[derive(Debug)]
 struct Active {
-    queued_at: u64,
+    key: ExecutionKey,
     /// The cloud took it back.
     canceled: bool,
 }
@@ -43,7 +43,8 @@ pub struct JobsListener {
     subscriptions: Subscriptions,
     question: Question,
     active: BTreeMap<String, Active>,
-    ended: VecDeque<StatusUpdate>,
+    /// Ends that were told; without a key those of an earlier run.
+    ended: VecDeque<(Option<ExecutionKey>, StatusUpdate)>,
     outbox: Outbox,
     /// The answer topics of the first status, with whether each is granted.
     answers: Option<[(String, bool); 2]>,
@@ -68,7 +69,7 @@ impl JobsListener {
             ended: pending
                 .iter()
                 .filter(|update| update.status.is_terminal())
-                .cloned()
+                .map(|update| (None, update.clone()))
                 .collect(),
             outbox: Outbox::new(pending, Order::Any),
             answers: None,
@@ -125,7 +126,8 @@ impl JobsListener {
         self.question.answered();
         let Answer::Execution {
             job_id,
-            queued_at,
+            key,
+            is_queued,
             document,
         } = answer
         else {
@@ -134,11 +136,16 @@ impl JobsListener {
         if self.active.contains_key(&job_id) || self.outbox.contains_end_of(&job_id) {
             return;
         }
-        let said = self.ended.iter().find(|update| {
-            update.id == job_id
-                && document.get("deploymentId") == Some(&json!(update.deployment_id))
-        });
-        if let Some(update) = said {
+        let is_same = |known: &Option<ExecutionKey>| match known {
+            Some(known) => *known == key,
+            // Of an earlier run, which had told its begin.
+            None => !is_queued,
+        };
+        let said = self
+            .ended
+            .iter()
+            .find(|(known, update)| update.id == job_id && is_same(known));
+        if let Some((_, update)) = said {
             // The cloud still lists it: it has lost or not understood the end.
             self.outbox.push(update.clone());
             effects.push(Effect::Persist);
@@ -152,7 +159,7 @@ impl JobsListener {
             }
         }
         let active = Active {
-            queued_at,
+            key,
             canceled: false,
         };
         self.active.insert(job_id.clone(), active);
@@ -172,7 +179,7 @@ impl JobsListener {
         for (id, active) in &mut self.active {
             let listed = notification.listed.iter().any(|job| job == id);
             // An older notification may arrive late; an empty list is taken at its word.
-            let current = notification.timestamp > active.queued_at && !notification.is_cut;
+            let current = notification.timestamp > active.key.queued_at && !notification.is_cut;
             if !listed && !active.canceled && (notification.listed.is_empty() || current) {
                 active.canceled = true;
                 effects.push(Effect::Cancel(id.clone()));
@@ -190,6 +197,7 @@ impl JobsListener {
         let mut update = update;
         if update.status.is_terminal() {
             let active = self.active.remove(&update.id);
+            let key = active.as_ref().map(|active| active.key);
             if update.status == DeploymentStatus::Canceled {
                 if active.is_none_or(|active| active.canceled) {
                     // The cloud took it back itself.
@@ -202,8 +210,8 @@ impl JobsListener {
                 }
                 update = failed_because_canceled(update);
             }
-            self.ended.retain(|ended| ended.id != update.id);
-            self.ended.push_back(update.clone());
+            self.ended.retain(|(_, ended)| ended.id != update.id);
+            self.ended.push_back((key, update.clone()));
             if self.ended.len() > REMEMBERED {
                 self.ended.pop_front();
             }
