@@ -31,6 +31,16 @@ class WireCloud(kit.Cloud):
         return self
 
     def client(self, service: str, **options: Any) -> Any:
+        """A client of the operator's; the plain ones are made once."""
+        if not options:
+            place = self.endpoints()["api"]
+            self.made: dict[tuple[str, str], Any] = getattr(self, "made", {})
+            if (place, service) not in self.made:
+                self.made[place, service] = self.new_client(service)
+            return self.made[place, service]
+        return self.new_client(service, **options)
+
+    def new_client(self, service: str, **options: Any) -> Any:
         import boto3
         from botocore.config import Config
 
