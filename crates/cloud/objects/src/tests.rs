@@ -498,3 +498,57 @@ async fn walk(
         }
     }
 }
+
+/// Deterministic mutations of every document that S3 takes; none may panic.
+#[test]
+fn mutated_documents_never_panic() {
+    let iterations: u64 = std::env::var("SWARD_FUZZ_ITERATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_000);
+    let seeds = [
+        "<Delete><Quiet>true</Quiet><Object><Key>a&amp;b</Key></Object></Delete>",
+        "<CompleteMultipartUpload><Part><ETag>\"a\"</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>",
+        "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>",
+        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+        "<CreateBucketConfiguration xmlns=\"x\"><LocationConstraint>r</LocationConstraint></CreateBucketConfiguration>",
+    ];
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let (mut accepted, mut refused) = (0_u64, 0_u64);
+    for _ in 0..iterations {
+        let mut text: Vec<char> = seeds[(next() % 5) as usize].chars().collect();
+        for _ in 0..next() % 4 {
+            let position = (next() % text.len() as u64) as usize;
+            let other = "<>/&;\"=a\0é![]-?"
+                .chars()
+                .nth((next() % 15) as usize)
+                .unwrap_or('x');
+            match next() % 3 {
+                0 => text[position] = other,
+                1 => text.insert(position, other),
+                _ if text.len() > 1 => drop(text.remove(position)),
+                _ => {}
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let results = [
+            xml::parse::<xml::Delete>(&text).is_ok(),
+            xml::parse::<xml::CompleteMultipartUpload>(&text).is_ok(),
+            xml::parse::<xml::Tagging>(&text).is_ok(),
+            xml::parse::<xml::VersioningConfiguration>(&text).is_ok(),
+            xml::parse::<xml::CreateBucketConfiguration>(&text).is_ok(),
+        ];
+        if results.contains(&true) {
+            accepted += 1;
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(accepted > 0 && refused > 0, "{accepted} {refused}");
+}
