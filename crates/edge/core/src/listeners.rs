@@ -1,8 +1,6 @@
 //! Between the deployer and the cloud's listeners: deployments in, statuses out, each end kept by
 //! the deployer's journal until the cloud has it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use sward_deployment::DeploymentSource;
 use sward_engine::deployer::{
     Deployer, DeploymentRequest, DeploymentStatusUpdate, RequestDocument,
@@ -49,68 +47,39 @@ impl DeploymentSink for Sink {
 }
 
 /// The listeners' memory: the deployer keeps every end until it is acknowledged, so nothing is
-/// stored twice. What leaves a listener's list has arrived.
+/// stored twice.
 pub(crate) struct Unreported {
     deployer: Deployer,
     tasks: Tasks,
-    pending: Mutex<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
 impl Unreported {
     pub(crate) fn new(deployer: Deployer, tasks: Tasks) -> Self {
-        Unreported {
-            deployer,
-            tasks,
-            pending: Mutex::default(),
-        }
+        Unreported { deployer, tasks }
     }
 }
 
 impl StatusStore for Unreported {
     fn load(&self, source: DeploymentSource) -> Vec<StatusUpdate> {
-        let ends: Vec<StatusUpdate> = self
-            .deployer
+        self.deployer
             .unreported()
             .into_iter()
             .filter(|update| update.source == source)
             .map(status_update)
-            .collect();
-        let ids = ends.iter().map(|update| update.id.clone()).collect();
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(source.as_str(), ids);
-        ends
+            .collect()
     }
 
+    /// What is pending is what the deployer was not told to be delivered.
     fn save(
         &self,
-        source: DeploymentSource,
-        pending: &[StatusUpdate],
+        _source: DeploymentSource,
+        _pending: &[StatusUpdate],
     ) -> Result<(), StatusStoreError> {
-        let now: BTreeSet<String> = pending
-            .iter()
-            .filter(|update| update.status.is_terminal())
-            .map(|update| update.id.clone())
-            .collect();
-        let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.insert(source.as_str(), now.clone()).unwrap_or_default();
-        drop(all);
-        for id in before.difference(&now).cloned() {
-            self.acknowledge(id);
-        }
         Ok(())
     }
 
     fn delivered(&self, _source: DeploymentSource, id: &str) {
-        // Also what the cloud took back itself, which was never pending.
-        self.acknowledge(id.to_owned());
-    }
-}
-
-impl Unreported {
-    fn acknowledge(&self, id: String) {
-        let deployer = self.deployer.clone();
+        let (deployer, id) = (self.deployer.clone(), id.to_owned());
         self.tasks.spawn("acknowledge-deployment", async move {
             if let Err(error) = deployer.acknowledge(&id).await {
                 tracing::warn!(deployment_id = id, error = %error, "the end of a deployment will be told again");
