@@ -179,7 +179,7 @@ async fn insert(control: &Control, scope: &Scope, new: New<'_>) -> Outcome<(Stri
     )
     .await?;
     tx.commit().await?;
-    control.directory_changed();
+    // Nobody can be connected with it yet, so the directory's watchers need not ask again.
     Ok((id, pem))
 }
 

@@ -334,7 +334,9 @@ async fn create_version(control: &Control, call: &Call<'_>, name: &str) -> Outco
     )
     .await?;
     tx.commit().await?;
-    control.directory_changed();
+    if default {
+        control.directory_changed();
+    }
     Ok(ok(json!({
         "policyArn": scope.iot("policy", name).to_string(),
         "policyDocument": document,
