@@ -32,7 +32,7 @@ pub struct Wire<S> {
 }
 
 /// Room for one read of a quiet and of a busy connection.
-const CHUNKS: (usize, usize) = (2 * 1024, 64 * 1024);
+const CHUNKS: (usize, usize) = (1024, 64 * 1024);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Wraps a connected stream.

@@ -55,7 +55,8 @@ async fn serve(
 ) {
     // Packets are gathered before they are written; waiting for more only delays them.
     stream.set_nodelay(true).ok();
-    let accepted = match acceptor.accept(stream).await {
+    // What only a part of a connection's life needs is on the heap for that part alone.
+    let accepted = match Box::pin(acceptor.accept(stream)).await {
         Ok(accepted) => accepted,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -70,7 +71,7 @@ async fn serve(
         protocol,
     } = accepted;
     let Some(http) = http else {
-        return mqtt(&gateway, stream, certificate, server_name, address).await;
+        return Box::pin(mqtt(&gateway, stream, certificate, server_name, address)).await;
     };
     let (stream, is_mqtt) = match protocol.as_deref() {
         Some(protocol) => (
@@ -78,13 +79,13 @@ async fn serve(
             protocol == alpn::MQTT,
         ),
         // Device SDKs offer ALPN on port 443 only: elsewhere the first byte decides.
-        None => match peek(stream).await {
+        None => match Box::pin(peek(stream)).await {
             Some(peeked) => peeked,
             None => return,
         },
     };
     if is_mqtt {
-        return mqtt(&gateway, stream, certificate, server_name, address).await;
+        return Box::pin(mqtt(&gateway, stream, certificate, server_name, address)).await;
     }
     let peer = Peer {
         address,
@@ -93,7 +94,14 @@ async fn serve(
         encrypted: true,
     };
     let options = ServeOptions::new("device");
-    serve_connection(stream, peer, http, &options, &gateway.tasks).await;
+    Box::pin(serve_connection(
+        stream,
+        peer,
+        http,
+        &options,
+        &gateway.tasks,
+    ))
+    .await;
 }
 
 /// Room for the first byte; larger reads pass it by.
@@ -120,7 +128,7 @@ async fn mqtt<S>(
         tracing::info!(%address, "MQTT without a client certificate");
         return;
     };
-    let served = gateway.serve(stream, &certificate, server_name.as_deref(), address.ip());
-    // The future is large; on the heap it does not weigh on HTTP connections.
-    Box::pin(served).await;
+    gateway
+        .serve(stream, &certificate, server_name.as_deref(), address.ip())
+        .await;
 }

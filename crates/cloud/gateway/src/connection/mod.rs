@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Says the last word and closes the socket, within a second.
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         let output = std::mem::take(self.proto.output());
         tokio::time::timeout(Duration::from_secs(1), self.wire.finish(output))
             .await
@@ -153,14 +153,14 @@ pub(crate) async fn run<S>(
         }
     };
     let options = gateway.hub.options().connection.clone();
-    let mut link = Link {
+    let mut link = Box::new(Link {
         wire: Wire::new(stream),
         proto: Connection::new(options, 0),
         input: bytes::BytesMut::new(),
         output: bytes::BytesMut::new(),
         opened: Instant::now(),
-    };
-    let connect = match connect_of(gateway, &mut link).await {
+    });
+    let connect = match Box::pin(connect_of(gateway, &mut link)).await {
         Ok(connect) => connect,
         Err(violation) => {
             if let Some(violation) = violation {
@@ -188,18 +188,21 @@ pub(crate) async fn run<S>(
         server_name: server_name.map(str::to_owned),
         address,
     };
-    admit(gateway, link, client, &connect, assigned).await;
+    admit(gateway, link, client, connect, assigned).await;
 }
 
 /// Waits for CONNECT. `Err(None)`: the client left or the gateway ends.
-async fn connect_of<S>(gateway: &Gateway, link: &mut Link<S>) -> Result<Connect, Option<Violation>>
+async fn connect_of<S>(
+    gateway: &Gateway,
+    link: &mut Link<S>,
+) -> Result<Box<Connect>, Option<Violation>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let token = gateway.tasks.token();
     loop {
         if let Some(Event::Connect(connect)) = link.proto.poll().map_err(Some)? {
-            return Ok(*connect);
+            return Ok(connect);
         }
         let now = link.now();
         link.proto.handle_timeout(now).map_err(Some)?;
@@ -216,9 +219,9 @@ where
 /// Asks the policies, takes the session, serves, and says farewell.
 async fn admit<S>(
     gateway: &Gateway,
-    mut link: Link<S>,
+    mut link: Box<Link<S>>,
     client: Client,
-    connect: &Connect,
+    connect: Box<Connect>,
     assigned: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -230,7 +233,7 @@ async fn admit<S>(
         .principal
         .context(Some(&client_id), client.address, hub.now());
     let judge = Judge::new(&broker.arn, client.principal.policies.bind(&context));
-    if let Err(refused) = may_connect(&judge, &client_id, connect) {
+    if let Err(refused) = may_connect(&judge, &client_id, &connect) {
         tracing::info!(client_id = %client_id, address = %client.address, certificate_id = %client.principal.certificate_id, error = %refused, "client refused");
         link.proto.close(refused.reason, refused.what);
         link.finish().await;
@@ -275,7 +278,10 @@ async fn admit<S>(
     );
     tracing::info!(client_id = %client_id, address = %client.address, version = ?connect.version, session_present, "client connected");
     tell(gateway, &client, None);
-    let mut served = Served::new(gateway, link, client, broker, session, handle, judge);
+    drop((connect, context));
+    let mut served = Box::new(Served::new(
+        gateway, link, client, broker, session, handle, judge,
+    ));
     let ending = served.serve().await;
     served.farewell(ending).await;
 }

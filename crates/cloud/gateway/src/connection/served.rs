@@ -35,7 +35,7 @@ const UNANSWERED: usize = 512;
 
 pub(crate) struct Served<'a, S> {
     gateway: &'a Gateway,
-    link: Link<S>,
+    link: Box<Link<S>>,
     client: Client,
     broker: Arc<TenantBroker>,
     session: SessionKey,
@@ -70,7 +70,7 @@ struct Routing {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
     pub(crate) fn new(
         gateway: &'a Gateway,
-        link: Link<S>,
+        link: Box<Link<S>>,
         client: Client,
         broker: Arc<TenantBroker>,
         session: SessionKey,
@@ -516,7 +516,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
     }
 
     /// Gives the session back, tells everybody, says the last word.
-    pub(crate) async fn farewell(mut self, ending: Ending) {
+    pub(crate) async fn farewell(mut self: Box<Self>, ending: Ending) {
         let (with_will, session_expiry) = match ending {
             Ending::Client {
                 with_will,
