@@ -29,8 +29,8 @@ mod supervision;
 use args::Parsed;
 use std::ffi::OsString;
 use std::process::ExitCode;
-use sward_diagnosis::{Diagnose as _, Report};
-use tokio::signal::unix::{SignalKind, signal};
+use sward_diagnosis::{Diagnose as _, Kind, Report};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs a core until it is asked to stop. `arguments` are those behind the program's name.
 pub async fn run(program: &str, arguments: Vec<OsString>) -> ExitCode {
@@ -50,34 +50,42 @@ async fn serve(options: args::Options) -> Result<(), Report> {
     if !options.start {
         return core::set_up(&options).await;
     }
+    // Before anything starts: one who stops a core that is just starting wants it to clean up, too.
+    let mut stop = StopSignals::listen()?;
     let core = core::Core::start(options).await?;
-    stop_asked().await?;
+    stop.received().await;
+    tracing::info!("asked to stop");
     core.stop().await;
     Ok(())
 }
 
-/// Completes with the first SIGTERM or SIGINT.
-async fn stop_asked() -> Result<(), Report> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| {
-            Report::new(
-                sward_diagnosis::Kind::Device,
-                "signals",
-                "cannot listen for signals",
-            )
-            .caused_by_error(&error)
+/// SIGTERM and SIGINT; from here on they no longer end the process by themselves.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self, Report> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Report::new(Kind::Device, "signals", "cannot listen for signals")
+                    .caused_by_error(&error)
+            })
+        };
+        Ok(StopSignals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
         })
-    };
-    let (mut terminate, mut interrupt) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
-    tracing::info!("asked to stop");
-    Ok(())
+
+    /// Completes with the first of them, also one that came before.
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn version() -> String {
