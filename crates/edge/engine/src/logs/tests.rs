@@ -56,7 +56,7 @@ fn lines_look_as_the_nucleus_writes_them() {
 
 #[test]
 fn settings_are_read_exactly_or_not_at_all() {
-    let root = Path::new("/root");
+    let root = Path::new("/greengrass");
     let read = |value| LogSettings::read(root, &value);
     assert_eq!(read(json!({})), Ok(LogSettings::new(root)));
     let settings = read(
@@ -64,7 +64,7 @@ fn settings_are_read_exactly_or_not_at_all() {
     );
     let settings = settings.expect("valid");
     assert_eq!((settings.file_size_kb, settings.total_size_kb), (2, 10));
-    assert_eq!(settings.directory, Path::new("/root/other"));
+    assert_eq!(settings.directory, Path::new("/greengrass/other"));
     for bad in [
         json!({"level": "warn"}),
         json!({"Level": "WARN"}),

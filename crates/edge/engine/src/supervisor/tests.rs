@@ -121,6 +121,19 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The states, as the kernel spells them, of the living processes that work in this folder.
+fn states_in(folder: &Path) -> Vec<char> {
+    sward_sys::ProcessTable::read()
+        .iter()
+        .filter(|entry| !entry.is_zombie)
+        .filter(|entry| {
+            std::fs::read_link(format!("/proc/{}/cwd", entry.id.pid)).is_ok_and(|at| at == folder)
+        })
+        .filter_map(|entry| std::fs::read_to_string(format!("/proc/{}/stat", entry.id.pid)).ok())
+        .filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next())
+        .collect()
+}
+
 /// How many living processes have this command line.
 fn count(text: &str) -> usize {
     sward_sys::ProcessTable::read()
@@ -451,10 +464,9 @@ async fn a_paused_component_is_held_and_can_still_be_stopped() {
     let component = name("com.x");
     until("it ticks", || !core.file("com.x", "ticks").is_empty()).await;
     assert!(core.supervisor.pause(&component).await.expect("known"));
-    until("it stands still", || {
-        let before = core.file("com.x", "ticks").len();
-        std::thread::sleep(Duration::from_millis(100));
-        core.file("com.x", "ticks").len() == before
+    until("all its processes are held", || {
+        let states = states_in(&core.root.join("work/com.x"));
+        !states.is_empty() && states.iter().all(|state| *state == 'T')
     })
     .await;
     let held = core.file("com.x", "ticks").len();
@@ -645,6 +657,7 @@ async fn a_storm_of_requests_settles_and_leaves_nothing() {
             }
         }
         if round % 10 == 0 {
+            // Not a wait for anything: the storm comes in gusts, so that it meets every state.
             tokio::time::sleep(Duration::from_millis(random(30))).await;
         }
     }
