@@ -273,11 +273,12 @@ class Core:
             )
             assert done.returncode == 0, done.stdout + done.stderr
 
-    def start(self) -> "Core":
+    def start(self, *inside: str) -> "Core":
+        """Starts it, by the command in `inside` (say, of a container) if there is one."""
         self.starts += 1
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         self.program = Program(
-            f"{self.name}-{self.starts}", [str(BIN), "core", "--root", str(self.root)],
+            f"{self.name}-{self.starts}", [*inside, str(BIN), "core", "--root", str(self.root)],
             self.cloud.folder, env=env,
         )
         return self
