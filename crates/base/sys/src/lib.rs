@@ -1,4 +1,4 @@
-//! What the operating system offers and safe Rust does not wrap: peers, processes, users, memory.
+//! What the operating system offers and safe Rust does not wrap: processes, users, memory.
 //!
 //! The only crate that may hold unsafe code. Each block states why it is sound and has a test;
 //! whatever `rustix` offers safely is used from there.
@@ -17,7 +17,6 @@ pub mod command;
 mod error;
 mod lock;
 mod memory;
-mod peer;
 mod process;
 mod stray;
 mod table;
@@ -26,7 +25,6 @@ mod users;
 pub use error::SystemError;
 pub use lock::{FileLock, set_umask};
 pub use memory::{limit_arenas, trim_memory};
-pub use peer::{PeerCredentials, peer_credentials};
 pub use process::{
     PidFd, ProcessId, Signal, boot_id, is_root, own_group_id, own_user_id, signal_group,
     signal_process,

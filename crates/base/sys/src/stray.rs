@@ -1,7 +1,7 @@
 //! Adopting and collecting orphans, so that nothing a component leaves behind is lost from sight.
 
 use crate::{ProcessTable, SystemError};
-use rustix::process::{Pid, WaitOptions, getpid, getsid, set_child_subreaper, waitpid};
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
 /// Makes this process the parent of every orphan below it, instead of init.
 ///
@@ -16,12 +16,17 @@ pub fn become_subreaper() -> Result<(), SystemError> {
 /// does not claim it; children of other code in this process stay in our session.
 pub fn reap_strays(is_awaited: impl Fn(u32) -> bool) -> Vec<u32> {
     let own_pid = std::process::id();
-    let own_session = getsid(None).map_or(0, |session| session.as_raw_nonzero().get());
+    let table = ProcessTable::read();
+    // Ours comes from the same table as theirs: inside a pid namespace whose session leader is
+    // outside it reads as 0, here and there, which `getsid` of rustix takes for impossible.
+    let Some(own) = table.iter().find(|entry| entry.id.pid == own_pid) else {
+        return Vec::new();
+    };
     let mut reaped = Vec::new();
-    for entry in ProcessTable::read().iter() {
+    for entry in table.iter() {
         let is_stray = entry.parent == own_pid
             && entry.is_zombie
-            && i64::from(entry.session) != i64::from(own_session)
+            && entry.session != own.session
             && !is_awaited(entry.id.pid);
         let pid = i32::try_from(entry.id.pid).ok().and_then(Pid::from_raw);
         if let (true, Some(pid)) = (is_stray, pid)
