@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! - No task outlives its scope unnoticed: [`Unfinished`] names each one that missed the deadline.
-//! - A panic costs one task; it is logged with the task's name and never lost.
+//! - A panic costs one task; it is logged with the task's name and never lost. If the program is
+//!   worth nothing without that task, [`Tasks::failed`] says so.
 //!
 //! Read first: [`Tasks`].
 
@@ -16,6 +17,7 @@ mod registry;
 
 use futures_util::FutureExt;
 use registry::{Registry, ScopeId};
+use std::borrow::Cow;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -43,6 +45,28 @@ impl Diagnose for Unfinished {
     }
     fn code(&self) -> &'static str {
         "tasks-unfinished"
+    }
+}
+
+/// A task that the program cannot do without has panicked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the task {task} failed: {panic}")]
+pub struct EssentialTaskFailed {
+    /// The name it was started with.
+    pub task: &'static str,
+    /// What the panic said.
+    pub panic: String,
+}
+
+impl Diagnose for EssentialTaskFailed {
+    fn kind(&self) -> Kind {
+        Kind::Internal
+    }
+    fn code(&self) -> &'static str {
+        "essential-task-failed"
+    }
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("this is a fault of the program; start it again: it takes up what was saved".into())
     }
 }
 
@@ -102,6 +126,35 @@ impl Tasks {
             }
         };
         tokio::spawn(work.instrument(span))
+    }
+
+    /// Starts work without which the program is worth nothing: an actor that owns state, a
+    /// listener. If it panics, [`Tasks::failed`] of every scope completes, so that the program can
+    /// end and be started anew instead of living on deaf.
+    pub fn spawn_essential<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let registry = self.registry.clone();
+        self.spawn(name, async move {
+            match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(output) => output,
+                Err(panic) => {
+                    registry.fail(EssentialTaskFailed {
+                        task: name,
+                        panic: panic_text(&*panic).to_owned(),
+                    });
+                    std::panic::resume_unwind(panic)
+                }
+            }
+        })
+    }
+
+    /// Completes once an essential task of this scope, its ancestors or its children has
+    /// panicked, with the first one that did.
+    pub async fn failed(&self) -> EssentialTaskFailed {
+        self.registry.failed().await
     }
 
     /// Runs blocking `work` on the runtime's blocking threads, counted like a task.

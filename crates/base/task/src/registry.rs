@@ -1,8 +1,9 @@
 //! Who runs where: the count behind every scope.
 
+use crate::EssentialTaskFailed;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// One scope of one registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Registry {
     running: Mutex<Running>,
     /// Woken whenever a task ends.
     ended: Notify,
+    /// The first essential task that panicked.
+    failure: watch::Sender<Option<EssentialTaskFailed>>,
 }
 
 impl Registry {
@@ -62,6 +65,21 @@ impl Registry {
             }
             ended.await;
         }
+    }
+
+    pub(crate) fn fail(&self, failure: EssentialTaskFailed) {
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
+    }
+
+    pub(crate) async fn failed(&self) -> EssentialTaskFailed {
+        let mut failure = self.failure.subscribe();
+        let first = failure.wait_for(Option::is_some).await;
+        let first = first.expect("the sender lives as long as this registry");
+        first.clone().expect("it was waited for")
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {

@@ -72,3 +72,32 @@ async fn blocking_work_is_counted_too() {
     assert!(work.await.expect("no panic"));
     tasks.shutdown(SOON).await.expect("nothing is left");
 }
+
+#[tokio::test]
+async fn a_panic_of_an_essential_task_is_told_to_every_scope() {
+    let tasks = Tasks::new();
+    let inner = tasks.child("inner");
+    // Neither the panic of another task nor a normal end is a failure.
+    drop(
+        tasks
+            .spawn("faulty", async { panic!("of little weight") })
+            .await,
+    );
+    let done = inner.spawn_essential("done", async { 7 });
+    assert_eq!(done.await.expect("no panic"), 7);
+    assert!(tasks.failed().now_or_never().is_none());
+
+    let heart = inner.spawn_essential("heart", async { panic!("no beat {}", 1) });
+    let failed = tokio::time::timeout(SOON, tasks.failed()).await;
+    let failed = failed.expect("it is told soon");
+    assert_eq!(failed.to_string(), "the task heart failed: no beat 1");
+    assert!(heart.await.expect_err("it panicked").is_panic());
+
+    drop(
+        tasks
+            .spawn_essential("second", async { panic!("too late") })
+            .await,
+    );
+    assert_eq!(inner.failed().await, failed, "the first one is the cause");
+    tasks.shutdown(SOON).await.expect("nothing is left");
+}

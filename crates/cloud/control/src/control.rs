@@ -151,10 +151,10 @@ impl Control {
 
     /// Starts the background work: outbox, rollouts and time-outs, warm keys.
     pub fn run(&self, tasks: &Tasks) {
-        tasks.spawn("control-outbox", outbox::run(self.clone(), tasks.token()));
+        tasks.spawn_essential("control-outbox", outbox::run(self.clone(), tasks.token()));
         let control = self.clone();
         let stop = tasks.token();
-        tasks.spawn("control-jobs", async move {
+        tasks.spawn_essential("control-jobs", async move {
             let mut tick = tokio::time::interval(TICK);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -169,7 +169,7 @@ impl Control {
         });
         let control = self.clone();
         let stop = tasks.token();
-        tasks.spawn(
+        tasks.spawn_essential(
             "control-keys",
             async move { control.keys().run(stop).await },
         );

@@ -72,7 +72,7 @@ impl Gateway {
         };
         let (follower, token) = (gateway.clone(), tasks.token());
         let mut changes = follower.ports.directory.changes();
-        tasks.spawn("directory-changes", async move {
+        tasks.spawn_essential("directory-changes", async move {
             while let Some(change) = token.run_until_cancelled(changes.recv()).await {
                 match change {
                     Ok(change) => follower.hub.registry().judge(Some(&change)),
@@ -86,7 +86,7 @@ impl Gateway {
 
     /// Serves MQTT alone (port 8883). `tls` must require client certificates.
     pub fn listen_mqtt(&self, listener: TcpListener, tls: Arc<ServerConfig>) {
-        self.tasks.spawn(
+        self.tasks.spawn_essential(
             "mqtt-listener",
             listener::run(self.clone(), listener, TlsAcceptor::new(tls), None),
         );
@@ -100,7 +100,7 @@ impl Gateway {
         tls: Arc<ServerConfig>,
         http: Arc<dyn Handler>,
     ) {
-        self.tasks.spawn(
+        self.tasks.spawn_essential(
             "device-listener",
             listener::run(self.clone(), listener, TlsAcceptor::new(tls), Some(http)),
         );

@@ -91,7 +91,7 @@ impl Hub {
 
     fn spawn(&self, store: Arc<dyn SessionStore>, tasks: &Tasks) {
         let (hub, token) = (self.clone(), tasks.token());
-        tasks.spawn("session-store", async move {
+        tasks.spawn_essential("session-store", async move {
             let stop = async {
                 token.cancelled().await;
                 // Connections end first: their last changes belong to the last batch.
@@ -103,7 +103,7 @@ impl Hub {
             hub.shared.durability.run(store, stop).await;
         });
         let (hub, token) = (self.clone(), tasks.token());
-        tasks.spawn("session-clock", async move {
+        tasks.spawn_essential("session-clock", async move {
             while token
                 .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
                 .await

@@ -73,7 +73,7 @@ impl Objects {
 
     /// Starts the sweeper of blobs that no row names any more.
     pub fn run(&self, tasks: &Tasks) {
-        tasks.spawn("objects-sweep", sweep::run(self.clone(), tasks.token()));
+        tasks.spawn_essential("objects-sweep", sweep::run(self.clone(), tasks.token()));
     }
 
     /// Answers a verified request.

@@ -47,7 +47,7 @@ impl Audit {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let path = directory.join("audit.jsonl");
         let stop = tasks.token();
-        tasks.spawn("audit", async move {
+        tasks.spawn_essential("audit", async move {
             let mut writer = Writer {
                 path,
                 file: None,

@@ -25,7 +25,7 @@ use sward_net::http::{Handler, ServeOptions, serve, serve_tls};
 use sward_net::tls::TlsAcceptor;
 use sward_objects::{Objects, ObjectsOptions};
 use sward_store::{Store, StoreOptions};
-use sward_task::Tasks;
+use sward_task::{EssentialTaskFailed, Tasks};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long connections and writers get to end.
@@ -53,20 +53,22 @@ pub async fn run(options: CloudOptions, tasks: Tasks) -> Result<(), Report> {
         tracing::warn!(error = %unfinished, "the cloud ends without waiting any longer");
     }
     // Last, when nobody is left who could need it.
-    if let Ok(store) = &result
+    if let Ok((store, _)) = &result
         && tokio::time::timeout(CLOSE, store.close()).await.is_err()
     {
         tracing::warn!("the store is left open; its log is read at the next start");
     }
     state.remove_if_ephemeral();
-    result.map(drop).map_err(|error| error.report())
+    let (_, ending) = result.map_err(|error| error.report())?;
+    ending.map_err(|failure| failure.report())
 }
 
+/// Serves until the end, which is a failure if a task that the cloud needs has panicked.
 async fn serve_until_cancelled(
     options: &CloudOptions,
     state: &Path,
     tasks: &Tasks,
-) -> Result<Store, StartError> {
+) -> Result<(Store, Result<(), EssentialTaskFailed>), StartError> {
     let listeners = Listeners::bind(options).await?;
     let cloud = open(options, state, tasks).await?;
     let endpoints = listeners.endpoints(options);
@@ -103,9 +105,17 @@ async fn serve_until_cancelled(
         "cloud ready"
     );
     say_ready();
-    tasks.token().cancelled().await;
-    tracing::info!("cloud stops");
-    Ok(cloud.store)
+    let token = tasks.token();
+    tokio::select! {
+        () = token.cancelled() => {
+            tracing::info!("cloud stops");
+            Ok((cloud.store, Ok(())))
+        }
+        failure = tasks.failed() => {
+            tracing::error!(error = %failure, "the cloud ends, to be started anew");
+            Ok((cloud.store, Err(failure)))
+        }
+    }
 }
 
 async fn open(options: &CloudOptions, state: &Path, tasks: &Tasks) -> Result<Cloud, StartError> {
@@ -200,11 +210,11 @@ fn listen(listeners: Listeners, cloud: &Cloud, api: &Api, tls: &ServerTls, tasks
         let (handler, options) = (Arc::clone(&handler), ServeOptions::new("api"));
         if bound.address.ip().is_loopback() {
             let served = serve(bound.listener, handler, options, tasks.clone());
-            tasks.spawn("api-listener", served);
+            tasks.spawn_essential("api-listener", served);
         } else {
             let acceptor = TlsAcceptor::new(Arc::clone(&tls.api));
             let served = serve_tls(bound.listener, acceptor, handler, options, tasks.clone());
-            tasks.spawn("api-listener", served);
+            tasks.spawn_essential("api-listener", served);
         }
     }
     let device: Arc<dyn Handler> = Arc::new(DeviceHandler {

@@ -274,7 +274,7 @@ fn forward_statuses(
 ) {
     let mut updates = deployer.updates();
     let (deployer, stop) = (deployer.clone(), tasks.token());
-    tasks.spawn("deployment-statuses", async move {
+    tasks.spawn_essential("deployment-statuses", async move {
         loop {
             let received = tokio::select! {
                 received = updates.recv() => received,
@@ -304,7 +304,7 @@ fn forward_statuses(
 fn watch_connection(client: &MqttClient, deployer: &Deployer, tasks: &Tasks) {
     let mut connection = client.connection();
     let (deployer, stop) = (deployer.clone(), tasks.token());
-    tasks.spawn("connection-watch", async move {
+    tasks.spawn_essential("connection-watch", async move {
         loop {
             let state = connection.borrow_and_update().clone();
             match &state {

@@ -29,7 +29,7 @@ use sward_journal::{FileSystem, RealFileSystem, Storage};
 use sward_model::{ComponentName, NUCLEUS_NAME, NUCLEUS_VERSION, PlatformAttributes};
 use sward_recipe::ComponentType;
 use sward_sys::UserDatabase;
-use sward_task::Tasks;
+use sward_task::{EssentialTaskFailed, Tasks};
 use tokio::sync::broadcast::error::RecvError;
 
 /// How long components have to stop before they are killed.
@@ -151,6 +151,11 @@ impl Core {
             deployer,
             _server: server,
         })
+    }
+
+    /// Completes if a part that the core cannot do without has failed.
+    pub(crate) async fn failed(&self) -> EssentialTaskFailed {
+        self.tasks.failed().await
     }
 
     /// Stops components, then everything else, each within its deadline.
@@ -359,7 +364,7 @@ fn follow_log_settings(logs: &Logs, configuration: &Configuration, root: &Root, 
     apply();
     let mut watcher = configuration.watch(&path);
     let stop = tasks.token();
-    tasks.spawn("log-settings", async move {
+    tasks.spawn_essential("log-settings", async move {
         loop {
             tokio::select! {
                 _ = watcher.changed() => apply(),
@@ -379,7 +384,7 @@ fn forget_removed(
     let mut events = supervisor.events();
     let (supervisor, stop) = (supervisor.clone(), tasks.token());
     let (tokens, access) = (tokens.clone(), access.clone());
-    tasks.spawn("forget-removed", async move {
+    tasks.spawn_essential("forget-removed", async move {
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -402,7 +407,7 @@ fn forget_removed(
 fn follow_access(access: &AccessPolicies, configuration: &Configuration, tasks: &Tasks) {
     let mut watcher = configuration.watch(&["services"]);
     let (access, configuration, stop) = (access.clone(), configuration.clone(), tasks.token());
-    tasks.spawn("access-control", async move {
+    tasks.spawn_essential("access-control", async move {
         loop {
             let changed = tokio::select! {
                 changed = watcher.changed() => changed,

@@ -59,7 +59,7 @@ impl FleetReporter {
             reducer,
             known: Statuses::default(),
         };
-        tasks.spawn("fleet-status", async move {
+        tasks.spawn_essential("fleet-status", async move {
             tokio::select! {
                 () = reporting.run() => {}
                 () = stop.cancelled() => {}

@@ -53,10 +53,18 @@ async fn serve(options: args::Options) -> Result<(), Report> {
     // Before anything starts: one who stops a core that is just starting wants it to clean up, too.
     let mut stop = StopSignals::listen()?;
     let core = core::Core::start(options).await?;
-    stop.received().await;
-    tracing::info!("asked to stop");
+    let ending = tokio::select! {
+        () = stop.received() => {
+            tracing::info!("asked to stop");
+            Ok(())
+        }
+        failure = core.failed() => {
+            tracing::error!(error = %failure, "the core ends, to be started anew");
+            Err(failure.report())
+        }
+    };
     core.stop().await;
-    Ok(())
+    ending
 }
 
 /// SIGTERM and SIGINT; from here on they no longer end the process by themselves.

@@ -123,7 +123,7 @@ impl IpcServer {
             connections: AtomicUsize::new(0),
         });
         let scope = tasks.child("ipc");
-        tasks.spawn("ipc-accept", accept(listener, Arc::clone(&shared), scope));
+        tasks.spawn_essential("ipc-accept", accept(listener, Arc::clone(&shared), scope));
         Ok(IpcServer { shared })
     }
 

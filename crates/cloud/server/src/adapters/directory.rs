@@ -33,7 +33,7 @@ impl ControlDirectory {
         let mut signal = directory.control.directory_changes();
         let (sender, tenants) = (directory.changes.clone(), Arc::clone(&directory.tenants));
         let stop = tasks.token();
-        tasks.spawn("directory-relay", async move {
+        tasks.spawn_essential("directory-relay", async move {
             while let Some(Ok(())) = stop.run_until_cancelled(signal.changed()).await {
                 let all = tenants
                     .lock()

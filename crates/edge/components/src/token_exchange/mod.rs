@@ -127,7 +127,7 @@ impl TokenExchange {
             ..ServeOptions::new("token-exchange")
         };
         let server = serve(listener, Arc::new(handler), options, tasks.clone());
-        tasks.spawn("token-exchange", server);
+        tasks.spawn_essential("token-exchange", server);
         Ok(TokenExchange { port: active })
     }
 

@@ -35,7 +35,7 @@ impl Configuration {
         let configuration = self.clone();
         let token = tasks.token();
         let mut watcher = self.watch(&[] as &[&str]);
-        tasks.spawn("effective-config", async move {
+        tasks.spawn_essential("effective-config", async move {
             let mut is_stopping = false;
             loop {
                 drop(watcher.take());

@@ -133,7 +133,7 @@ impl Deployer {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let tasks = options.tasks.child("deployer");
         let actor = Actor::new(context.clone(), tasks.clone(), receiver);
-        drop(tasks.spawn("deployer", actor.run()));
+        drop(tasks.spawn_essential("deployer", actor.run()));
         Ok(Deployer {
             context,
             commands,

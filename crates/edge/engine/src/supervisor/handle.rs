@@ -123,7 +123,7 @@ impl Supervisor {
             events.clone(),
         )?;
         let surroundings = options.surroundings();
-        tasks.spawn("supervisor", actor.run(orphans, options.stop_grace));
+        tasks.spawn_essential("supervisor", actor.run(orphans, options.stop_grace));
         Ok(Supervisor {
             sender,
             states,

@@ -152,7 +152,7 @@ impl CredentialsHandle {
             kept: None,
         };
         let token = tasks.token();
-        tasks.spawn("credentials", async move {
+        tasks.spawn_essential("credentials", async move {
             tokio::select! {
                 () = keeper.run() => {}
                 () = token.cancelled() => {}

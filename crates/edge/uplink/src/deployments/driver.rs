@@ -135,7 +135,7 @@ pub fn start(
         _ => "job-deployments",
     };
     let token = tasks.token();
-    tasks.spawn(name, async move {
+    tasks.spawn_essential(name, async move {
         tokio::select! {
             () = driver.run(receiver, grants, inbox) => {}
             () = token.cancelled() => {}

@@ -276,7 +276,9 @@ impl MqttClient {
         inner.connections.push(Arc::clone(&changed));
         let task = ConnectionTask::new(Arc::clone(&self.shared), index, changed);
         let token = self.shared.tasks.token();
-        self.shared.tasks.spawn("mqtt-connection", task.run(token));
+        self.shared
+            .tasks
+            .spawn_essential("mqtt-connection", task.run(token));
     }
 }
 
