@@ -34,9 +34,13 @@ def python_run_with() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
-    probe = subprocess.run([str(PYTHON), "-c", "import awsiot, boto3"], user=nobody.pw_uid, group=nobody.pw_gid,
-                           extra_groups=[], capture_output=True, cwd="/") if PYTHON.exists() else None
-    return {} if probe and probe.returncode == 0 else {"runWith": {"posixUser": "root"}}
+    try:
+        probe = subprocess.run([str(PYTHON), "-c", "import awsiot, boto3"], user=nobody.pw_uid, group=nobody.pw_gid,
+                               extra_groups=[], capture_output=True, cwd="/")
+        may_enter = probe.returncode == 0
+    except PermissionError:
+        may_enter = False
+    return {} if may_enter else {"runWith": {"posixUser": "root"}}
 
 
 def new_folder() -> pathlib.Path:
