@@ -12,6 +12,7 @@ use sward_uplink::deployments::{
 };
 use sward_uplink::jobs::JobsListener;
 use sward_uplink::mqtt::{ConnectionState, IncomingMessage};
+use sward_uplink::shadow_deployments::ShadowListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
@@ -22,6 +23,8 @@ struct Broker {
     connection: watch::Sender<ConnectionState>,
     published: mpsc::UnboundedSender<(String, Value)>,
     subscribers: Arc<Mutex<Vec<Subscriber>>>,
+    /// The next message is not taken.
+    is_full: Mutex<bool>,
 }
 
 impl Broker {
@@ -60,9 +63,13 @@ impl Transport for Broker {
         self.connection.subscribe()
     }
 
-    fn publish(&self, topic: String, payload: Vec<u8>) {
+    fn publish(&self, topic: String, payload: Vec<u8>) -> bool {
+        if std::mem::take(&mut *self.is_full.lock().expect("not poisoned")) {
+            return false;
+        }
         let body = serde_json::from_slice(&payload).expect("JSON");
         self.published.send((topic, body)).expect("the test lives");
+        true
     }
 
     fn subscribe(
@@ -155,6 +162,7 @@ async fn a_job_over_a_disconnect() {
         connection: watch::Sender::new(ConnectionState::Stopped),
         published,
         subscribers: Arc::default(),
+        is_full: Mutex::default(),
     });
     let disk = Arc::new(Disk::default());
     let reporter = start(
@@ -234,4 +242,28 @@ async fn a_job_over_a_disconnect() {
             .await
             .is_err()
     );
+}
+
+/// The spool is full when the device comes back: the question about thing deployments is not lost.
+#[tokio::test(start_paused = true)]
+async fn a_full_spool_does_not_silence_thing_deployments() {
+    let tasks = Tasks::new();
+    let (published, mut said) = mpsc::unbounded_channel();
+    let (deployer, _asked) = mpsc::unbounded_channel();
+    let broker = Arc::new(Broker {
+        connection: watch::Sender::new(ConnectionState::Stopped),
+        published,
+        subscribers: Arc::default(),
+        is_full: Mutex::new(true),
+    });
+    let _reporter = start(
+        ShadowListener::new("T", "2.18.0", Vec::new()),
+        broker.clone(),
+        Arc::new(Deployer(deployer)),
+        Arc::new(Disk::default()),
+        &tasks,
+    );
+    broker.connect(1, false);
+    let (topic, _) = next(&mut said).await;
+    assert!(topic.ends_with("/shadow/name/AWSManagedGreengrassV2Deployment/get"));
 }

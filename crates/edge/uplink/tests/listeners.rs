@@ -634,3 +634,69 @@ fn a_second_execution_of_a_job_runs() {
     accepted(&mut jobs, "J");
     assert_eq!(next(&mut jobs, 2, "QUEUED"), ["submit J"]);
 }
+
+/// A chatty component has filled the spool while the device was offline.
+#[test]
+fn a_question_that_was_not_taken_is_asked_again() {
+    let mut shadow = shadow();
+    shadow.handle(Event::NotTaken(&format!("{SHADOW}get")), 1);
+    assert_eq!(shadow.deadline(), Some(5_001));
+    assert_eq!(brief(&shadow.handle(Event::Tick, 5_001)), ["pub get"]);
+    assert_eq!(shadow.deadline(), None);
+    shadow.handle(Event::NotTaken(&format!("{SHADOW}get")), 5_001);
+    assert_eq!(shadow.deadline(), Some(15_001));
+    shadow.handle(Event::Disconnected, 5_002);
+    assert_eq!(connect(&mut shadow), Vec::<String>::new());
+    assert_eq!(shadow.deadline(), None);
+
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    jobs.handle(Event::NotTaken(&format!("{JOBS}$next{NS}get")), 1);
+    assert_eq!(jobs.deadline(), Some(5_001));
+    assert_eq!(brief(&jobs.handle(Event::Tick, 5_001)), ["pub $next:get"]);
+}
+
+/// The answer topics of a status that gave way to a newer one are not those of the next.
+#[test]
+fn each_status_has_its_own_answer_topics() {
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    let effects = brief(&jobs.handle(job_status("A", DeploymentStatus::InProgress), 1));
+    deliver(&mut jobs, "A", &effects);
+    jobs.handle(Event::Disconnected, 2);
+    jobs.handle(job_status("B", DeploymentStatus::InProgress), 3);
+    jobs.handle(job_status("A", DeploymentStatus::Succeeded), 4);
+    let effects = brief(&jobs.handle(Event::Connected, 5));
+    assert_eq!(
+        effects,
+        [
+            "pub $next:get",
+            "unsub A:update/accepted",
+            "unsub A:update/rejected",
+            "sub B:update/accepted",
+            "sub B:update/rejected"
+        ]
+    );
+    assert_eq!(
+        deliver(&mut jobs, "B", &effects),
+        ["pub B:update IN_PROGRESS"]
+    );
+}
+
+/// A cloud that was restored from a copy counts from an earlier version.
+#[test]
+fn after_a_lost_session_any_version_is_taken() {
+    let get = format!("{SHADOW}get/accepted");
+    let mut shadow = shadow();
+    say(&mut shadow, &get, desired("a:1", "SUCCEEDED", None, 50), 1);
+    shadow.handle(Event::Disconnected, 2);
+    shadow.handle(Event::SessionLost, 3);
+    assert_eq!(connect(&mut shadow), ["pub get"]);
+    let older = desired("a:2", "SUCCEEDED", None, 40);
+    assert_eq!(
+        say(&mut shadow, &get, older, 4),
+        ["cancel a:1", "submit a:2"]
+    );
+    // Only the first one: from then on an older one is late.
+    assert!(say(&mut shadow, &get, desired("a:3", "SUCCEEDED", None, 39), 5).is_empty());
+}

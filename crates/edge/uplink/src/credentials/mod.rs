@@ -2,6 +2,8 @@
 //!
 //! One task asks; everybody else gets its answer. Credentials are kept until five minutes before
 //! they expire, failures for a while, too, so that a wrong role is not asked for a thousand times.
+//! The device's clock may be wrong when they come and be put right later: their end is held against
+//! the clock whenever they are given out, and no clock makes them last longer than any role does.
 
 use crate::data_plane::segment;
 use http::Request;
@@ -20,6 +22,10 @@ use tokio::time::Instant;
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 /// How long an answer without a readable end is used.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+/// The longest session that a role alias gives.
+const LONGEST_LIFE: Duration = Duration::from_secs(43_200);
+/// What `credentialRetryInSec` may say, in seconds.
+const RETRY_SECONDS: std::ops::RangeInclusive<u64> = 10..=42_900;
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// Keys of a role session.
@@ -126,6 +132,34 @@ impl Default for CredentialRetry {
     }
 }
 
+impl CredentialRetry {
+    /// Reads `credentialRetryInSec`; what cannot be used stays at its default.
+    #[must_use]
+    pub fn from_configuration(section: &serde_json::Value) -> Self {
+        let seconds = |key: &str, default: Duration| {
+            let value = &section[key];
+            let number = value
+                .as_u64()
+                .or_else(|| value.as_str()?.trim().parse().ok());
+            match number.filter(|number| RETRY_SECONDS.contains(number)) {
+                Some(number) => Duration::from_secs(number),
+                None => {
+                    if !value.is_null() {
+                        tracing::warn!(key, value = %value, "a retry time of credentials cannot be used");
+                    }
+                    default
+                }
+            }
+        };
+        let default = CredentialRetry::default();
+        CredentialRetry {
+            client_error: seconds("clientError", default.client_error),
+            server_error: seconds("serverError", default.server_error),
+            unknown_error: seconds("unknownError", default.unknown_error),
+        }
+    }
+}
+
 type Answer = Result<Credentials, CredentialsError>;
 
 enum Ask {
@@ -150,6 +184,7 @@ impl CredentialsHandle {
             requests: receiver,
             settings: settings.subscribe(),
             kept: None,
+            clock: jiff::Timestamp::now,
         };
         let token = tasks.token();
         tasks.spawn_essential("credentials", async move {
@@ -185,67 +220,107 @@ impl CredentialsHandle {
     }
 }
 
+/// An answer, and how long it is given out.
+struct Kept {
+    answer: Answer,
+    until: Instant,
+    /// The end of credentials, by the provider's clock.
+    end: Option<jiff::Timestamp>,
+}
+
 /// Owns what is kept.
 struct Keeper {
     requests: mpsc::Receiver<Ask>,
     settings: watch::Receiver<CredentialsSettings>,
-    kept: Option<(Answer, Instant)>,
+    kept: Option<Kept>,
+    clock: fn() -> jiff::Timestamp,
 }
 
 impl Keeper {
     async fn run(mut self) {
         while let Some(request) = self.requests.recv().await {
             match request {
+                // Whoever asked has gone.
+                Ask::Get(reply) if reply.is_closed() => {}
                 Ask::Get(reply) => {
                     let answer = self.answer().await;
-                    // Whoever asked may have gone.
-                    reply.send(answer).ok();
+                    reply.send(answer.clone()).ok();
+                    self.answer_the_others(&answer);
                 }
-                Ask::Forget(stale) => {
-                    if matches!(&self.kept, Some((Ok(kept), _)) if *kept == stale) {
-                        self.kept = None;
-                    }
-                }
+                Ask::Forget(stale) => self.forget(&stale),
             }
+        }
+    }
+
+    /// Whoever asked while the provider was asked wants no question of their own.
+    fn answer_the_others(&mut self, answer: &Answer) {
+        while !self.settings.has_changed().unwrap_or(false) {
+            match self.requests.try_recv() {
+                Ok(Ask::Get(reply)) => {
+                    reply.send(answer.clone()).ok();
+                }
+                Ok(Ask::Forget(stale)) => {
+                    self.forget(&stale);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn forget(&mut self, stale: &Credentials) {
+        if matches!(&self.kept, Some(Kept { answer: Ok(kept), .. }) if kept == stale) {
+            self.kept = None;
         }
     }
 
     async fn answer(&mut self) -> Answer {
         let changed = self.settings.has_changed().unwrap_or(false);
         if !changed
-            && let Some((answer, until)) = &self.kept
-            && Instant::now() < *until
+            && let Some(kept) = &self.kept
+            && kept.is_good(Instant::now(), (self.clock)())
         {
-            return answer.clone();
+            return kept.answer.clone();
         }
         let settings = self.settings.borrow_and_update().clone();
         let answer = fetch(&settings).await;
+        let end = match &answer {
+            Ok(credentials) => credentials.expiration.parse().ok(),
+            Err(_) => None,
+        };
         let life = match &answer {
-            Ok(credentials) => life(&credentials.expiration),
+            Ok(_) => end.map_or(UNKNOWN_LIFE, |end| life(end, (self.clock)())),
             Err(CredentialsError::Refused { status, .. }) => match status {
                 400..=499 => settings.retry.client_error,
                 500..=599 => settings.retry.server_error,
                 _ => settings.retry.unknown_error,
             },
+            Err(CredentialsError::BadAnswer { .. }) => settings.retry.unknown_error,
             // Not asked at all, or not heard: the next may ask at once, one at a time.
             Err(_) => Duration::ZERO,
         };
         if let Err(error) = &answer {
             tracing::warn!(error = %error.report().one_line(), "no credentials from the token exchange");
         }
-        self.kept = Some((answer.clone(), Instant::now() + life));
+        self.kept = Some(Kept {
+            answer: answer.clone(),
+            until: Instant::now() + life,
+            end,
+        });
         answer
     }
 }
 
+impl Kept {
+    fn is_good(&self, now: Instant, clock: jiff::Timestamp) -> bool {
+        now < self.until && self.end.is_none_or(|end| !life(end, clock).is_zero())
+    }
+}
+
 /// How long credentials with this end are given out.
-fn life(expiration: &str) -> Duration {
-    let Ok(end) = expiration.parse::<jiff::Timestamp>() else {
-        return UNKNOWN_LIFE;
-    };
-    let left = end.duration_since(jiff::Timestamp::now());
-    let left = Duration::try_from(left).unwrap_or_default();
-    left.saturating_sub(RENEW_BEFORE)
+fn life(end: jiff::Timestamp, clock: jiff::Timestamp) -> Duration {
+    let left = Duration::try_from(end.duration_since(clock)).unwrap_or_default();
+    left.min(LONGEST_LIFE).saturating_sub(RENEW_BEFORE)
 }
 
 async fn fetch(settings: &CredentialsSettings) -> Answer {

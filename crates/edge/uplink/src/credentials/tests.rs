@@ -102,6 +102,75 @@ async fn credentials_and_refusals_are_kept() {
 }
 
 #[tokio::test]
+async fn who_asks_together_asks_once() {
+    let tasks = Tasks::new();
+    // A second question would find nothing in the provider.
+    let (url, seen) = provider(&tasks, vec![(500, "later".into())]).await;
+    let handle = CredentialsHandle::start(settings(&tasks, &url), &tasks);
+    let answers = tokio::join!(handle.get(), handle.get(), handle.get());
+    for answer in [answers.0, answers.1, answers.2] {
+        assert!(matches!(
+            answer,
+            Err(CredentialsError::Refused { status: 500, .. })
+        ));
+    }
+    assert_eq!(seen.lock().expect("not poisoned").len(), 1);
+}
+
+/// A device without a clock of its own connects with the time at which it was switched off; what
+/// it took for fresh then has long expired once the time is right.
+#[tokio::test]
+async fn a_clock_put_right_ends_what_was_kept() {
+    static SECONDS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    fn clock() -> jiff::Timestamp {
+        let seconds = SECONDS.load(std::sync::atomic::Ordering::Relaxed);
+        jiff::Timestamp::from_second(seconds).expect("a time")
+    }
+    let tasks = Tasks::new();
+    let hour = keys("K1", "1970-01-11T01:00:00Z");
+    let (url, _) = provider(&tasks, vec![hour, keys("K2", "1970-01-11T02:00:00Z")]).await;
+    let (requests, receiver) = mpsc::channel(1);
+    let settings = watch::Sender::new(settings(&tasks, &url));
+    drop(requests);
+    let mut keeper = Keeper {
+        requests: receiver,
+        settings: settings.subscribe(),
+        kept: None,
+        clock,
+    };
+    let id = |answer: Answer| answer.expect("credentials").access_key_id;
+    let day = 86_400;
+    SECONDS.store(7 * day, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(id(keeper.answer().await), "K1");
+    assert_eq!(id(keeper.answer().await), "K1");
+    let kept = keeper.kept.as_ref().expect("kept");
+    assert!(
+        kept.until <= Instant::now() + LONGEST_LIFE,
+        "no clock makes them last for days"
+    );
+    SECONDS.store(10 * day + 3301, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(id(keeper.answer().await), "K2");
+}
+
+#[test]
+fn retry_times_are_read() {
+    let read = |text: &str| {
+        let section = serde_json::from_str(text).expect("JSON");
+        let retry = CredentialRetry::from_configuration(&section);
+        [retry.client_error, retry.server_error, retry.unknown_error].map(|time| time.as_secs())
+    };
+    assert_eq!(read("null"), [120, 60, 300]);
+    assert_eq!(
+        read(r#"{"clientError": 10, "serverError": "42900", "unknownError": 42901}"#),
+        [10, 42_900, 300]
+    );
+    assert_eq!(
+        read(r#"{"clientError": 9, "serverError": "soon"}"#),
+        [120, 60, 300]
+    );
+}
+
+#[tokio::test]
 async fn nothing_configured_and_nobody_there() {
     let tasks = Tasks::new();
     let handle = CredentialsHandle::start(settings(&tasks, ""), &tasks);

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 pub trait Transport: Send + Sync + 'static {
     /// The state of the connection.
     fn connection(&self) -> watch::Receiver<ConnectionState>;
-    /// Hands a QoS 1 message over.
-    fn publish(&self, topic: String, payload: Vec<u8>);
+    /// Hands a QoS 1 message over; whether it was taken.
+    fn publish(&self, topic: String, payload: Vec<u8>) -> bool;
     /// Subscribes at QoS 1 and forwards messages until `until` is cancelled. `granted` is called
     /// once with the broker's answer, before the first message.
     fn subscribe(
@@ -37,10 +37,12 @@ impl Transport for MqttClient {
         MqttClient::connection(self)
     }
 
-    fn publish(&self, topic: String, payload: Vec<u8>) {
-        if let Err(error) = MqttClient::publish(self, OutgoingMessage::new(topic, payload)) {
+    fn publish(&self, topic: String, payload: Vec<u8>) -> bool {
+        let taken = MqttClient::publish(self, OutgoingMessage::new(topic, payload));
+        if let Err(error) = &taken {
             tracing::warn!(%error, "a message about a deployment was not taken; it is repeated");
         }
+        taken.is_ok()
     }
 
     fn subscribe(
@@ -257,6 +259,7 @@ impl Driver {
     fn step(&mut self, event: Event<'_>) {
         let now_ms = self.now_ms();
         let effects = self.machine.handle(event, now_ms);
+        let mut not_taken = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Subscribe(filter) => self.subscribe(filter),
@@ -266,8 +269,10 @@ impl Driver {
                     }
                 }
                 Effect::Publish { topic, payload } => {
-                    self.transport
-                        .publish(topic, payload.to_string().into_bytes());
+                    let payload = payload.to_string().into_bytes();
+                    if !self.transport.publish(topic.clone(), payload) {
+                        not_taken.push(topic);
+                    }
                 }
                 Effect::Persist => {
                     let pending = self.machine.pending();
@@ -287,6 +292,9 @@ impl Driver {
                     refused,
                 } => self.on_delivered(&id, status, refused),
             }
+        }
+        for topic in not_taken {
+            self.step(Event::NotTaken(&topic));
         }
     }
 

@@ -111,6 +111,8 @@ pub enum Event<'e> {
     SubscribeFailed(&'e str),
     /// A message on a subscribed topic.
     Message { topic: &'e str, payload: &'e [u8] },
+    /// A message for this topic could not be taken for sending: the spool is full.
+    NotTaken(&'e str),
     /// From the deployer.
     Status(StatusUpdate),
     /// The time of [`Machine::deadline`] has come.
@@ -124,7 +126,7 @@ pub enum Effect {
     Subscribe(String),
     /// Unsubscribe.
     Unsubscribe(String),
-    /// Publish at QoS 1; nothing is reported back.
+    /// Publish at QoS 1; reported back only as [`Event::NotTaken`].
     Publish { topic: String, payload: Value },
     /// Save [`Machine::pending`] now.
     Persist,

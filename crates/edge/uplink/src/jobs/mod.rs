@@ -242,6 +242,19 @@ impl JobsListener {
             return;
         };
         let topic = self.update_topic(&update.id);
+        let is_of_another = |answers: &[(String, bool); 2]| {
+            let mut filters = answers
+                .iter()
+                .map(|(filter, _)| filter.strip_prefix(&topic));
+            !filters.all(|end| end.is_some_and(|end| end.starts_with('/')))
+        };
+        if self.answers.as_ref().is_some_and(is_of_another) {
+            // The one they were made for gave way to a newer one while the device was offline.
+            self.drop_answers(effects);
+        }
+        let Some(update) = self.outbox.first() else {
+            return;
+        };
         match &self.answers {
             Some(answers) if answers.iter().all(|(_, granted)| *granted) => {
                 effects.push(Effect::Publish {
@@ -349,7 +362,7 @@ impl Machine for JobsListener {
         match event {
             Event::SessionLost => {
                 self.subscriptions.lost();
-                self.answers = None;
+                self.drop_answers(&mut effects);
             }
             Event::Connected => {
                 self.connected = true;
@@ -366,7 +379,7 @@ impl Machine for JobsListener {
                 if let Some(answers) = &self.answers
                     && answers.iter().any(|(_, granted)| !granted)
                 {
-                    self.answers = None;
+                    self.drop_answers(&mut effects);
                 }
             }
             Event::Subscribed(filter) => {
@@ -381,6 +394,11 @@ impl Machine for JobsListener {
             Event::Message { topic, payload } => {
                 self.on_message(topic, payload, now_ms, &mut effects);
             }
+            Event::NotTaken(topic) if topic == next_topic(&self.thing) => {
+                self.question.refused(now_ms);
+            }
+            // A status has its own deadline.
+            Event::NotTaken(_) => {}
             Event::Status(update) => {
                 self.on_status(update, &mut effects);
                 self.deliver(now_ms, &mut effects);

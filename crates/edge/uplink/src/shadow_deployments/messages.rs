@@ -36,7 +36,18 @@ pub(super) fn document(payload: &[u8]) -> Option<Document> {
     let state = body.get("state")?.as_object()?;
     Some(Document {
         version: body.get("version")?.as_u64()?,
-        desired: state.get("desired").and_then(desired),
+        desired: state
+            .get("desired")
+            .filter(|desired| !desired.is_null())
+            .and_then(|wanted| {
+                let read = desired(wanted);
+                if read.is_none() {
+                    tracing::warn!(
+                        "the shadow wants a deployment that cannot be read; it is passed over"
+                    );
+                }
+                read
+            }),
         reported: state.get("reported").and_then(|reported| {
             Some(Reported {
                 arn: reported

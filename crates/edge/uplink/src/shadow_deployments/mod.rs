@@ -24,8 +24,13 @@ pub struct ShadowListener {
     connected: bool,
     subscriptions: Subscriptions,
     question: Question,
+    /// The question of a connection's beginning, where it could not be sent.
+    unasked: Question,
     /// Highest version seen.
     version: Option<u64>,
+    /// The session was lost: nothing old can come any more, and a cloud that was restored from a
+    /// copy counts from an earlier version.
+    takes_any_version: bool,
     /// Whether a desired state was seen since the start.
     started: bool,
     /// The configuration seen last.
@@ -53,7 +58,9 @@ impl ShadowListener {
             nucleus_version: nucleus_version.to_owned(),
             connected: false,
             question: Question::default(),
+            unasked: Question::default(),
             version: None,
+            takes_any_version: false,
             started: false,
             last_arn: None,
             active: None,
@@ -89,9 +96,11 @@ impl ShadowListener {
     }
 
     fn on_document(&mut self, document: Document, is_answer: bool, effects: &mut Vec<Effect>) {
-        if self.version.is_some_and(|seen| document.version < seen) {
+        let is_old = self.version.is_some_and(|seen| document.version < seen);
+        if is_old && !std::mem::take(&mut self.takes_any_version) {
             return;
         }
+        self.takes_any_version = false;
         self.version = Some(document.version);
         if is_answer {
             self.question.answered();
@@ -259,6 +268,10 @@ impl ShadowListener {
             return;
         }
         self.subscriptions.ask(now_ms, effects);
+        if self.unasked.is_due(now_ms) {
+            self.unasked.forget();
+            self.ask(effects);
+        }
         match self.outbox.stage() {
             Stage::Sent { until_ms } if until_ms <= now_ms => {
                 self.outbox.failed(now_ms);
@@ -287,7 +300,10 @@ impl Machine for ShadowListener {
     fn handle(&mut self, event: Event<'_>, now_ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::SessionLost => self.subscriptions.lost(),
+            Event::SessionLost => {
+                self.subscriptions.lost();
+                self.takes_any_version = true;
+            }
             Event::Connected => {
                 self.connected = true;
                 self.subscriptions.ask(now_ms, &mut effects);
@@ -299,6 +315,7 @@ impl Machine for ShadowListener {
                 self.connected = false;
                 self.subscriptions.disconnected();
                 self.question.forget();
+                self.unasked.answered();
                 self.outbox.restart();
             }
             Event::Subscribed(filter) => {
@@ -314,6 +331,9 @@ impl Machine for ShadowListener {
             Event::Message { topic, payload } => {
                 self.on_message(topic, payload, now_ms, &mut effects);
             }
+            Event::NotTaken(topic) if topic.ends_with("/get") => self.unasked.refused(now_ms),
+            // A status has its own deadline.
+            Event::NotTaken(_) => {}
             Event::Status(update) => {
                 self.on_status(update, &mut effects);
                 self.deliver(now_ms, &mut effects);
@@ -330,6 +350,7 @@ impl Machine for ShadowListener {
         earliest([
             self.subscriptions.deadline(),
             self.question.deadline(),
+            self.unasked.deadline(),
             self.outbox.deadline(),
         ])
     }
