@@ -174,6 +174,11 @@ proptest! {
             }
         }
         let_everything_work(&mut world);
+        let held: Vec<ComponentName> = world.machine.components.iter()
+            .filter(|(_, component)| component.is_in_cycle)
+            .map(|(name, _)| name.clone())
+            .collect();
+        prop_assert_eq!(held, world.machine.hold_cycles(), "nobody is held by a cycle of the past");
         for (component, status) in world.machine.statuses() {
             let is_held = world.machine.components[&component].is_in_cycle
                 || status.state == ComponentState::Installed && status.status_reason.is_empty()

@@ -487,6 +487,35 @@ fn components_in_a_cycle_are_held_and_others_run() {
 }
 
 #[test]
+fn a_cycle_that_opens_without_a_change_of_state_lets_the_rest_go() {
+    let mut world = World::new();
+    // B has done its work before A closes the cycle, and is done after it is opened.
+    let b = with_dependency(spec("B", json!({})), "A", DependencyKind::Hard);
+    world.apply(vec![b]);
+    let a = with_dependency(spec("A", json!({"run": "a"})), "B", DependencyKind::Hard);
+    assert_eq!(world.apply(vec![a]).in_cycle, [name("A"), name("B")]);
+    assert_eq!(world.trace(), "B=INSTALLED B=STARTING B=FINISHED");
+    assert!(world.apply(vec![spec("B", json!({}))]).in_cycle.is_empty());
+    assert!(world.trace().contains("A=STARTING A:a"), "A must go");
+}
+
+#[test]
+fn a_cycle_that_a_removal_opens_lets_the_rest_go() {
+    let mut world = World::new();
+    let a = with_dependency(spec("A", json!({"run": "a"})), "B", DependencyKind::Hard);
+    let b = with_dependency(spec("B", json!({"run": "b"})), "A", DependencyKind::Hard);
+    let applied = world.apply(vec![a, b]);
+    assert_eq!(applied.in_cycle, [name("A"), name("B")]);
+    world.change(Vec::new(), &["B"]);
+    while !world.clearings.is_empty() {
+        world.cleared();
+    }
+    let trace = world.trace();
+    assert!(trace.contains("B removed"), "{trace}");
+    assert!(trace.ends_with("A=INSTALLED A=STARTING A:a"), "{trace}");
+}
+
+#[test]
 fn a_new_version_runs_the_old_shutdown_then_installs() {
     let mut world = World::new();
     world.apply(vec![spec(
