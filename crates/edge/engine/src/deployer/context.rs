@@ -4,19 +4,17 @@ use super::builtin::Builtins;
 use super::log::{DeploymentLog, Entry};
 use super::message::{DeploymentStatusUpdate, Progress, Stage, Waiting};
 use super::ports::{CloudResolver, GroupLister, SupervisorPort, UpdateGate};
+use super::records::Records;
 use crate::artifacts::Artifacts;
 use crate::component_store::ComponentStore;
 use crate::configuration::Configuration;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use sward_deployment::tree::StampedTree;
-use sward_journal::{JournalError, JournalHandle};
+use sward_journal::JournalError;
 use sward_model::PlatformAttributes;
 use tokio::sync::{Notify, broadcast, watch};
-
-/// Beyond this size the journal is written anew after a deployment.
-const LARGEST_JOURNAL_BYTES: u64 = 256 * 1024;
 
 /// When a try for the network is repeated, and when components count as up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +49,7 @@ pub(super) struct Context {
     pub(super) platform: PlatformAttributes,
     pub(super) builtins: Builtins,
     pub(super) retry: RetryPolicy,
-    pub(super) journal: JournalHandle,
-    pub(super) log: Mutex<DeploymentLog>,
+    pub(super) records: Records,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) updates: broadcast::Sender<DeploymentStatusUpdate>,
     /// The network may be back: whoever waits for it tries at once.
@@ -63,32 +60,12 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn log(&self) -> MutexGuard<'_, DeploymentLog> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.log()
     }
 
     /// Adds an entry to the log, durably.
     pub(super) async fn record(&self, entry: Entry) -> Result<(), JournalError> {
-        self.journal.append(entry.encode());
-        self.log().apply(entry);
-        match self.journal.sync().await {
-            Ok(()) => Ok(()),
-            // The disk may have had a hiccup: the log in memory is whole, write it anew.
-            Err(_) => self.compact().await,
-        }
-    }
-
-    pub(super) async fn compact_if_large(&self) {
-        if self.journal.size_bytes() > LARGEST_JOURNAL_BYTES
-            && let Err(error) = self.compact().await
-        {
-            tracing::warn!(%error, "cannot rewrite the journal of deployments");
-        }
-    }
-
-    async fn compact(&self) -> Result<(), JournalError> {
-        let entries = self.log().entries();
-        let records = entries.iter().map(Entry::encode).collect();
-        self.journal.compact(move || records).await
+        self.records.add(entry).await
     }
 
     /// Tells a status to everybody who listens.

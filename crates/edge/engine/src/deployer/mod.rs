@@ -31,6 +31,7 @@ mod failure;
 mod log;
 mod message;
 pub mod ports;
+mod records;
 mod resolve;
 mod run;
 #[cfg(test)]
@@ -50,13 +51,13 @@ use crate::component_store::ComponentStore;
 use crate::configuration::Configuration;
 use actor::{Actor, Command, Which};
 use context::Context;
-use log::DeploymentLog;
+use records::Records;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sward_deployment::{DeploymentSource, DeploymentStatus};
-use sward_journal::{FileSystem, JournalHandle, JournalOptions};
+use sward_journal::FileSystem;
 use sward_model::PlatformAttributes;
 use sward_task::{Tasks, Unfinished};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
@@ -99,19 +100,13 @@ pub struct Deployer {
 impl Deployer {
     /// Opens the journal, goes on with what was interrupted, and starts the components.
     pub async fn start(options: DeployerOptions) -> Result<Deployer, DeployerError> {
-        let (journal, records) = JournalHandle::open(
+        let records = Records::open(
             options.configuration.storage(),
             options.file_system,
             &options.directory,
-            JournalOptions::default(),
         )
         .await
         .map_err(|source| DeployerError::Open { source })?;
-        let payloads = records.iter().map(|record| record.payload.as_slice());
-        let (log, unreadable) = DeploymentLog::replay(payloads);
-        if unreadable > 0 {
-            tracing::error!(unreadable, "records of deployments cannot be read");
-        }
         let context = Arc::new(Context {
             artifacts: Artifacts::new(options.store.clone(), options.artifacts, options.limits),
             configuration: options.configuration,
@@ -123,8 +118,7 @@ impl Deployer {
             platform: options.platform,
             builtins: options.builtins,
             retry: options.retry,
-            journal,
-            log: Mutex::new(log),
+            records,
             progress: watch::Sender::new(Progress::default()),
             updates: broadcast::Sender::new(UPDATES),
             network: Notify::new(),

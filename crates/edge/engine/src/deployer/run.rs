@@ -111,7 +111,7 @@ impl Context {
         if let Err(error) = self.record(entry).await {
             tracing::error!(deployment_id = request.id, %error, "cannot record the end of a deployment");
         }
-        self.compact_if_large().await;
+        self.records.shorten().await;
         update
     }
 
