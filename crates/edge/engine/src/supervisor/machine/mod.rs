@@ -117,6 +117,7 @@ impl Machine {
             self.to_look_at.push_back(name);
         }
         applied.in_cycle = self.hold_cycles();
+        self.look_at_all();
         (applied, self.settle(now))
     }
 
@@ -465,8 +466,14 @@ impl Machine {
             event.is_removed = true;
             self.effects.push(Effect::Changed(event));
         }
-        let rest: Vec<ComponentName> = self.components.keys().cloned().collect();
-        self.to_look_at.extend(rest);
+        self.hold_cycles();
+        self.look_at_all();
+    }
+
+    /// Dependencies came, went, or changed their minds: a cycle may have opened, and whoever had to
+    /// stop after another one may stop now.
+    fn look_at_all(&mut self) {
+        self.to_look_at.extend(self.components.keys().cloned());
     }
 
     /// Enters a state, and tells those whom it concerns.
@@ -503,7 +510,8 @@ impl Machine {
         }
     }
 
-    /// Finds components that hard-depend on themselves through others; they wait for ever.
+    /// Finds components that hard-depend on themselves through others: they wait until a change
+    /// opens the cycle.
     fn hold_cycles(&mut self) -> Vec<ComponentName> {
         let mut rest: BTreeSet<ComponentName> = self.components.keys().cloned().collect();
         loop {

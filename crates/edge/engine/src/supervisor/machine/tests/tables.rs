@@ -516,6 +516,21 @@ fn a_cycle_that_a_removal_opens_lets_the_rest_go() {
 }
 
 #[test]
+fn a_restart_that_waits_for_a_leaving_depender_goes_on_when_that_one_stays() {
+    let mut world = World::new();
+    let lifecycle = json!({"run": "r", "shutdown": "d"});
+    let a = with_dependency(spec("A", lifecycle.clone()), "B", DependencyKind::Hard);
+    world.apply(vec![a, spec("B", lifecycle.clone())]);
+    world.spawn("B");
+    world.spawn("A");
+    world.change(Vec::new(), &["A"]);
+    world.restart("B");
+    assert!(!world.trace().contains("B=STOPPING"), "A leaves first");
+    world.apply(vec![spec("A", lifecycle)]);
+    assert!(world.trace().contains("B=STOPPING B:d"));
+}
+
+#[test]
 fn a_new_version_runs_the_old_shutdown_then_installs() {
     let mut world = World::new();
     world.apply(vec![spec(
