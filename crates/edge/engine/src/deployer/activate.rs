@@ -8,7 +8,7 @@ use super::ports::{ServiceSpec, Settled, SupervisorChanges};
 use super::run::group_records;
 use crate::configuration::{Source, now_ms};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use sward_deployment::document::FailureHandlingPolicy;
 use sward_deployment::plan::{Effect, is_core_service};
@@ -26,22 +26,40 @@ const STEP_TRIES: u32 = 3;
 const STEP_SECONDS: u64 = 120;
 /// How long components that go may take to stop and uninstall.
 const REMOVAL_TIME: Duration = Duration::from_secs(300);
+/// How often a deployment is taken up again before it counts as what ends the core: a component
+/// that reboots the device, or takes all its memory, must not do so for ever.
+const MOST_RESUMPTIONS: u32 = 5;
+/// What a deployment records of groups, below `services.DeploymentService`.
+const GROUP_RECORDS: [&str; 3] = [
+    "GroupToRootComponents",
+    "GroupToLastDeployment",
+    "ComponentToGroups",
+];
 
 impl Context {
     /// Hands the components of the configuration to the supervisor: the start of a core on which
-    /// no deployment is open.
+    /// no deployment is open. One that the supervisor does not take keeps no other from starting.
     pub(super) async fn launch(&self) {
         if !self.is_first_launch() {
             return;
         }
-        let set = service_specs(&self.services(), |_| Some(Effect::Install));
-        let changes = SupervisorChanges {
-            set,
-            remove: Vec::new(),
-        };
-        if let Err(error) = self.supervisor.apply(changes).await {
-            tracing::error!(%error, "cannot start the components");
+        let mut set = service_specs(&self.services(), |_| Some(Effect::Install));
+        loop {
+            let changes = SupervisorChanges {
+                set: set.clone(),
+                remove: Vec::new(),
+            };
+            let Err(error) = self.supervisor.apply(changes).await else {
+                break;
+            };
+            tracing::error!(%error, "a component cannot be started");
+            let count = set.len();
+            set.retain(|spec| spec.name.as_str() != error.component);
+            if set.len() == count {
+                return;
+            }
         }
+        self.note_launch();
     }
 
     /// Goes on with what was interrupted.
@@ -49,12 +67,33 @@ impl Context {
         tracing::info!(
             deployment_id = open.intent.id,
             is_rolling_back = open.failure.is_some(),
+            times = open.resumptions,
             "going on with an interrupted deployment"
         );
+        let entry = Entry::Resuming {
+            times: open.resumptions.saturating_add(1),
+        };
+        if let Err(error) = self.record(entry).await {
+            tracing::error!(%error, "cannot record that a deployment is taken up again");
+        }
+        let is_hopeless = open.resumptions >= MOST_RESUMPTIONS;
         let outcome = match &open.failure {
+            None if is_hopeless => {
+                let failure = failure::of_interruptions(open.resumptions);
+                self.give_up(&open.intent, failure).await
+            }
             None => self.activate(&open.intent).await,
+            Some(failure) if is_hopeless => DeploymentOutcome::failed(
+                DetailedStatus::FailedUnableToRollback,
+                failure
+                    .clone()
+                    .because("the rollback failed too")
+                    .caused_by(failure::of_interruptions(open.resumptions)),
+            ),
             Some(failure) => self.roll_back(&open.intent, failure.clone()).await,
         };
+        // Whatever became of it, the device runs what its configuration says.
+        self.launch().await;
         self.gate.after_update(&open.intent.id);
         self.clean(&open.intent, outcome.failure.is_some()).await;
         outcome
@@ -107,7 +146,7 @@ impl Context {
         set: Vec<ServiceSpec>,
         touched: BTreeSet<String>,
     ) -> Result<(), DeploymentFailure> {
-        let deadline = settle_deadline(&set);
+        let deadline = settle_deadline(&set, &self.supervisor.states());
         if !set.is_empty() {
             let changes = SupervisorChanges {
                 set,
@@ -124,6 +163,7 @@ impl Context {
                 .because_of(&error, &[])
             })?;
         }
+        self.note_launch();
         let names: Vec<ComponentName> = touched
             .iter()
             .filter(|name| !is_core_service(name))
@@ -156,17 +196,17 @@ impl Context {
                 }
                 () = self.supervisor.unsettled(names.clone()) => {}
             }
+            if tokio::time::Instant::now() >= end {
+                return Err(failure::of_restless(&names, &self.supervisor.states()));
+            }
         }
     }
 
     fn are_up(&self, names: &[ComponentName]) -> bool {
         let states = self.supervisor.states();
-        names.iter().all(|name| {
-            matches!(
-                states.get(name),
-                None | Some(ComponentState::Running | ComponentState::Finished)
-            )
-        })
+        names
+            .iter()
+            .all(|name| states.get(name).is_none_or(|state| is_up(*state)))
     }
 
     /// The ARN of the version of a component that the configuration names.
@@ -208,11 +248,7 @@ impl Context {
             for name in &obsolete {
                 changes.extend(tree.remove(&["services", name], now_ms()));
             }
-            for (key, map) in [
-                ("GroupToRootComponents", &roots),
-                ("GroupToLastDeployment", &last),
-                ("ComponentToGroups", &groups),
-            ] {
+            for (key, map) in GROUP_RECORDS.into_iter().zip([&roots, &last, &groups]) {
                 changes.extend(tree.update(&["services", "DeploymentService", key], map, &replace));
             }
             changes
@@ -294,21 +330,24 @@ impl Context {
         let source = || Source::Rollback {
             id: intent.id.clone(),
         };
-        for name in intent.target.keys() {
-            match snapshot.get(&[name]).and_then(Node::as_map) {
+        let target = intent.target.keys().map(|name| vec![name.as_str()]);
+        let removed = intent.plan.with_effect(Effect::Remove);
+        let records = GROUP_RECORDS.map(|key| vec!["DeploymentService", key]);
+        for path in target.chain(removed.map(|name| vec![name])).chain(records) {
+            let place = [&["services"], &path[..]].concat();
+            match snapshot.get(&path).and_then(Node::as_map) {
                 Some(before) => {
-                    self.configuration
-                        .restore(&["services", name], before, source());
+                    self.configuration.restore(&place, before, source());
                 }
-                None if is_core_service(name) => {
-                    self.configuration
-                        .remove(&["services", name], now_ms(), source());
+                None if is_core_service(path[0]) => {
+                    self.configuration.remove(&place, now_ms(), source());
                 }
                 // A component that was added goes once it has stopped.
                 None => {}
             }
         }
-        self.sync().await?;
+        // A disk that takes nothing keeps no component from going back.
+        let first_recorded = self.sync().await;
         let all = self.is_first_launch();
         let set = service_specs(&snapshot, |name| Some(effect_in(&back, name, all)));
         let ignored = with_hard_dependers(&intent.broken_before, &snapshot);
@@ -325,8 +364,9 @@ impl Context {
                 .filter_map(|name| tree.remove(&["services", name], now_ms()))
                 .collect()
         });
-        self.sync().await?;
-        self.set_and_settle(set, touched).await
+        let recorded = self.sync().await;
+        self.set_and_settle(set, touched).await?;
+        first_recorded.and(recorded)
     }
 
     async fn sync(&self) -> Result<(), DeploymentFailure> {
@@ -440,12 +480,23 @@ fn with_hard_dependers(names: &BTreeSet<String>, services: &StampedTree) -> BTre
     }
 }
 
+fn is_up(state: ComponentState) -> bool {
+    matches!(state, ComponentState::Running | ComponentState::Finished)
+}
+
 /// Long enough for every step to run into its time-out as often as it is tried. Steps of
-/// different components wait for each other, so their times add up.
-fn settle_deadline(set: &[ServiceSpec]) -> Duration {
+/// different components wait for each other, so their times add up; those of a component that is
+/// kept count while it is not up itself.
+fn settle_deadline(
+    set: &[ServiceSpec],
+    states: &BTreeMap<ComponentName, ComponentState>,
+) -> Duration {
+    let is_awaited = |spec: &&ServiceSpec| {
+        spec.effect > Effect::Limits || !states.get(&spec.name).is_some_and(|state| is_up(*state))
+    };
     let seconds: u64 = set
         .iter()
-        .filter(|spec| spec.effect > Effect::Limits)
+        .filter(is_awaited)
         .map(|spec| {
             ["install", "startup", "shutdown"]
                 .iter()

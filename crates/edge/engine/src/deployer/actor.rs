@@ -132,7 +132,7 @@ impl Actor {
         let found = log.requests.iter().find(|one| one.id == open.intent.id);
         found.cloned().unwrap_or_else(|| DeploymentRequest {
             id: open.intent.id.clone(),
-            source: DeploymentSource::Local,
+            source: open.intent.source.unwrap_or(DeploymentSource::Local),
             document: RequestDocument::Local(Box::default()),
         })
     }
@@ -255,7 +255,15 @@ impl Actor {
         {
             current.commitment.try_cancel();
         }
-        self.context.record(Entry::Queued { request }).await?;
+        let (id, source) = (request.id.clone(), request.source);
+        if let Err(error) = self.context.record(Entry::Queued { request }).await {
+            // The cloud keeps its own note and hears of the end; whoever asked here is told that
+            // it was not taken, and then it must not run.
+            if source == DeploymentSource::Local {
+                self.context.log().forget(&id);
+            }
+            return Err(error);
+        }
         Ok(if replaces {
             Submitted::Replaced
         } else {

@@ -108,7 +108,12 @@ impl Context {
 
     /// Whether the supervisor has to be told of every component, not only of changed ones.
     pub(super) fn is_first_launch(&self) -> bool {
-        !self.is_launched.swap(true, Ordering::SeqCst)
+        !self.is_launched.load(Ordering::SeqCst)
+    }
+
+    /// The supervisor has taken every component.
+    pub(super) fn note_launch(&self) {
+        self.is_launched.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn text(&self, path: &[&str]) -> String {

@@ -3,10 +3,11 @@
 use super::ports::{BrokenComponent, CloudError, Settled};
 use crate::artifacts::ArtifactError;
 use crate::component_store::StoreError;
+use std::collections::BTreeMap;
 use sward_deployment::error::DeploymentErrorType as Type;
 use sward_deployment::{DeploymentErrorCode as Code, DeploymentFailure};
 use sward_diagnosis::Diagnose;
-use sward_model::Arn;
+use sward_model::{Arn, ComponentName, ComponentState};
 use sward_recipe::LoadError;
 use sward_resolver::ResolveError;
 
@@ -85,6 +86,34 @@ pub(super) fn of_settled(
         }
         Settled::Fine => DeploymentFailure::new("the components came up", &[]),
     }
+}
+
+/// Components that come up and go down again until the time is up.
+pub(super) fn of_restless(
+    names: &[ComponentName],
+    states: &BTreeMap<ComponentName, ComponentState>,
+) -> DeploymentFailure {
+    let list: Vec<String> = names
+        .iter()
+        .filter_map(|name| Some(format!("{name} ({})", states.get(name)?)))
+        .collect();
+    DeploymentFailure::new(
+        format!("these components do not stay up: {}", list.join(", ")),
+        &[Code::ComponentUpdateError],
+    )
+    .because("at least one of them restarted again and again until the time was up")
+}
+
+/// A deployment during which the core ended, again and again.
+pub(super) fn of_interruptions(times: u32) -> DeploymentFailure {
+    DeploymentFailure::new(
+        format!(
+            "the core ended {} times while it carried the deployment out",
+            times.saturating_add(1)
+        ),
+        &[Code::DeploymentInterrupted],
+    )
+    .because("a component of it may restart the device, or use up its memory")
 }
 
 fn of_broken(broken: &BrokenComponent, arn: Option<&str>) -> DeploymentFailure {

@@ -4,7 +4,7 @@
 //! The journal holds [`Entry`]s; [`DeploymentLog`] is their sum. An entry counts once it is synced.
 //!
 //! ```text
-//! Queued ─► (Activating ─► (RollingBack)) ─► Finished ─► Reported
+//! Queued ─► (Activating ─► (Resuming…) ─► (RollingBack ─► (Resuming…))) ─► Finished ─► Reported
 //! ```
 
 #[cfg(test)]
@@ -27,6 +27,9 @@ const REMEMBERED: usize = 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Intent {
     pub(super) id: String,
+    /// Who asked for it: its request may have given way to a newer one meanwhile.
+    #[serde(default)]
+    pub(super) source: Option<DeploymentSource>,
     pub(super) spec: DeploymentSpec,
     /// The thing groups that the device belongs to.
     pub(super) memberships: BTreeSet<String>,
@@ -59,9 +62,10 @@ pub(super) struct Planned {
 }
 
 impl Intent {
-    pub(super) fn new(id: &str, planned: Planned) -> Self {
+    pub(super) fn new(id: &str, source: DeploymentSource, planned: Planned) -> Self {
         Intent {
             id: id.to_owned(),
+            source: Some(source),
             spec: planned.spec,
             memberships: planned.memberships,
             versions: planned.versions,
@@ -92,6 +96,8 @@ pub(super) enum Entry {
     Queued { request: DeploymentRequest },
     /// The device is about to be changed.
     Activating { intent: Box<Intent> },
+    /// The change is taken up again after an end of the core, for the so-many-th time.
+    Resuming { times: u32 },
     /// The change failed and is being undone.
     RollingBack { failure: DeploymentFailure },
     /// A deployment has ended.
@@ -116,6 +122,8 @@ pub(super) struct Open {
     pub(super) intent: Intent,
     /// Why it is being undone, if it is.
     pub(super) failure: Option<DeploymentFailure>,
+    /// How often it was taken up again, counted anew once it is being undone.
+    pub(super) resumptions: u32,
 }
 
 /// Whether the cloud waits for the end: it does not of a job that it canceled itself.
@@ -160,11 +168,18 @@ impl DeploymentLog {
                 self.open = Some(Open {
                     intent: *intent,
                     failure: None,
+                    resumptions: 0,
                 });
+            }
+            Entry::Resuming { times } => {
+                if let Some(open) = &mut self.open {
+                    open.resumptions = times;
+                }
             }
             Entry::RollingBack { failure } => {
                 if let Some(open) = &mut self.open {
                     open.failure = Some(failure);
+                    open.resumptions = 0;
                 }
             }
             Entry::Finished { update } => self.finish(update),
@@ -185,6 +200,11 @@ impl DeploymentLog {
             Some(place) => *place = request,
             None => self.requests.push_back(request),
         }
+    }
+
+    /// Takes back a request that could not be recorded.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.requests.retain(|request| request.id != id);
     }
 
     fn finish(&mut self, update: DeploymentStatusUpdate) {
@@ -234,6 +254,11 @@ impl DeploymentLog {
             if let Some(failure) = &open.failure {
                 entries.push(Entry::RollingBack {
                     failure: failure.clone(),
+                });
+            }
+            if open.resumptions > 0 {
+                entries.push(Entry::Resuming {
+                    times: open.resumptions,
                 });
             }
         }

@@ -20,6 +20,7 @@ fn intent(id: u8) -> Intent {
     };
     Intent::new(
         &format!("d{id}"),
+        source_of(id),
         Planned {
             spec: LocalRequest::default().to_spec(&BTreeMap::new()),
             memberships: BTreeSet::new(),
@@ -193,4 +194,22 @@ fn damaged_records_are_passed_over() {
         assert!(unreadable <= 1);
         drop(log.open.map(|open| open.intent.snapshot()));
     }
+}
+
+#[test]
+fn an_intent_knows_who_asked_for_it_although_its_request_gave_way() {
+    let mut log = DeploymentLog::default();
+    // The second comes between the first one's point of no return and its record.
+    for id in [1, 4] {
+        log.apply(Entry::Queued {
+            request: request(id, DeploymentSource::Shadow),
+        });
+    }
+    log.apply(Entry::Activating {
+        intent: Box::new(intent(1)),
+    });
+    assert_eq!(log.requests.len(), 1);
+    let open = log.open.as_ref().expect("it is carried out");
+    assert_eq!(open.intent.id, "d1");
+    assert_eq!(open.intent.source, Some(DeploymentSource::Shadow));
 }

@@ -130,16 +130,17 @@ pub enum Stage {
     RollingBack,
 }
 
-/// A wait for the network: for what, since when, when it is tried again.
+/// A wait for the network or for components: for what, since when, when it is tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Such as `the versions of component com.example.A`.
     pub for_what: String,
     /// When the wait began, ms.
     pub since_ms: i64,
-    /// When it is tried again, ms; sooner if the network comes back.
+    /// When it is tried again, ms; sooner if the network comes back. The same as `since_ms` where
+    /// nothing is tried: components answer when they like.
     pub next_try_ms: i64,
-    /// Why it did not work the last time.
+    /// Why it did not work the last time, or why it is not done yet.
     pub reason: String,
 }
 

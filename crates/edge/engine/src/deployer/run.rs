@@ -156,8 +156,12 @@ impl Context {
     ) -> (DeploymentOutcome, Option<Plan>) {
         let intent = match Box::pin(self.prepare(request, spec, commitment)).await {
             Ok(intent) => intent,
-            Err(Stop::Canceled) => return (DeploymentOutcome::canceled(), None),
+            Err(Stop::Canceled) => {
+                self.gate.after_update(&request.id);
+                return (DeploymentOutcome::canceled(), None);
+            }
             Err(Stop::Failed(failure)) => {
+                self.gate.after_update(&request.id);
                 let detailed = DetailedStatus::FailedNoStateChange;
                 return (DeploymentOutcome::failed(detailed, *failure), None);
             }
@@ -194,7 +198,7 @@ impl Context {
         }
         self.enter(Stage::Activating);
         let planned = self.plan_again(planned, &resolved)?;
-        let intent = Intent::new(&request.id, planned);
+        let intent = Intent::new(&request.id, request.source, planned);
         let entry = Entry::Activating {
             intent: Box::new(intent.clone()),
         };
@@ -386,20 +390,24 @@ impl Context {
     ) -> Result<(), Stop> {
         let policy = planned.spec.component_update_policy;
         if policy.action == UpdateAction::NotifyComponents && !planned.plan.changes_nothing() {
-            tokio::select! {
-                () = self.gate.before_update(id, seconds(policy.timeout_seconds)) => {}
-                () = cancel.cancelled() => return Err(Stop::Canceled),
-            }
+            let consent = self.gate.before_update(id, seconds(policy.timeout_seconds));
+            let waiting = (
+                "the consent of components to the update",
+                "a component has not answered yet, or asked for a later time",
+            );
+            self.until_answered(waiting, cancel, consent).await?;
         }
         let configurations = changed_configurations(planned);
         if configurations.is_empty() {
             return Ok(());
         }
         let timeout = seconds(planned.spec.configuration_validation_timeout_seconds);
-        let answer = tokio::select! {
-            answer = self.gate.validate(id, configurations, timeout) => answer,
-            () = cancel.cancelled() => return Err(Stop::Canceled),
-        };
+        let verdict = self.gate.validate(id, configurations, timeout);
+        let waiting = (
+            "components to check their new configurations",
+            "a component has not answered yet",
+        );
+        let answer = self.until_answered(waiting, cancel, verdict).await?;
         answer.map_err(|rejection| {
             DeploymentFailure::new(
                 format!(

@@ -1,14 +1,18 @@
-//! Waits for the network: they never fail a deployment, everybody sees them, and they can be
-//! canceled at any moment.
+//! Waits for the network and for components: they never fail a deployment by themselves, everybody
+//! sees them, and they can be canceled at any moment.
 
 use super::context::Context;
 use super::message::Waiting;
+use super::ports::BoxFuture;
 use crate::configuration::now_ms;
 use std::future::Future;
 use std::time::Duration;
 use sward_deployment::DeploymentFailure;
 use sward_diagnosis::{Diagnose, Report};
 use sward_task::CancellationToken;
+
+/// A wait this long is nothing to speak of.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Why a stage ended without a result.
 #[derive(Debug)]
@@ -65,7 +69,13 @@ impl Context {
                 Err(error) => error,
             };
             let reason = Report::of(&error).chain();
-            tracing::warn!(for_what, error = reason, "waiting for the network");
+            tracing::warn!(
+                for_what,
+                error = reason,
+                waited_s = now_ms().saturating_sub(since_ms) / 1000,
+                next_try_s = pause.as_secs(),
+                "waiting for the network"
+            );
             self.set_waiting(Some(Waiting {
                 for_what: for_what.to_owned(),
                 since_ms,
@@ -79,6 +89,36 @@ impl Context {
             }
             pause = (pause * 2).min(self.retry.longest);
         }
+    }
+
+    /// Waits for components' answer, visibly once that takes more than a moment. `waiting` says
+    /// for what, and why.
+    pub(super) async fn until_answered<T>(
+        &self,
+        waiting: (&str, &str),
+        cancel: &CancellationToken,
+        mut answer: BoxFuture<'_, T>,
+    ) -> Result<T, Stop> {
+        let since_ms = now_ms();
+        tokio::select! {
+            answer = &mut answer => return Ok(answer),
+            () = cancel.cancelled() => return Err(Stop::Canceled),
+            () = tokio::time::sleep(MOMENT) => {}
+        }
+        let (for_what, reason) = waiting;
+        tracing::info!(for_what, reason, "waiting for components");
+        self.set_waiting(Some(Waiting {
+            for_what: for_what.to_owned(),
+            since_ms,
+            next_try_ms: since_ms,
+            reason: reason.to_owned(),
+        }));
+        let answer = tokio::select! {
+            answer = answer => Ok(answer),
+            () = cancel.cancelled() => Err(Stop::Canceled),
+        };
+        self.set_waiting(None);
+        answer
     }
 }
 

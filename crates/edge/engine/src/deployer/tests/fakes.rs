@@ -7,11 +7,12 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sward_deployment::plan::Effect;
-use sward_journal::Storage;
 use sward_journal::memory::MemoryFileSystem;
+use sward_journal::{File, Storage};
 use sward_model::{ComponentName, ComponentState, PlatformAttributes};
 use sward_recipe::{Format, Recipe};
 use tokio::sync::watch;
@@ -128,6 +129,8 @@ pub(super) struct FakeSupervisor {
     pub(super) components: watch::Sender<BTreeMap<ComponentName, (ServiceSpec, ComponentState)>>,
     /// What happened, such as `install com.A 1.0.0`.
     pub(super) history: Mutex<Vec<String>>,
+    /// The longest that was to be waited for components, so far.
+    pub(super) longest_wait: Mutex<Duration>,
 }
 
 impl Default for FakeSupervisor {
@@ -135,6 +138,7 @@ impl Default for FakeSupervisor {
         FakeSupervisor {
             components: watch::Sender::new(BTreeMap::new()),
             history: Mutex::new(Vec::new()),
+            longest_wait: Mutex::default(),
         }
     }
 }
@@ -168,6 +172,13 @@ fn state_of(spec: &ServiceSpec) -> ComponentState {
 
 impl SupervisorPort for FakeSupervisor {
     fn apply(&self, changes: SupervisorChanges) -> BoxFuture<'_, Result<(), SupervisorError>> {
+        let is_refused = |spec: &&ServiceSpec| spec.component_type == "LAMBDA";
+        if let Some(spec) = changes.set.iter().find(is_refused) {
+            return Box::pin(std::future::ready(Err(SupervisorError {
+                component: spec.name.to_string(),
+                reason: "components of type LAMBDA are not built yet".into(),
+            })));
+        }
         self.components.send_modify(|components| {
             for spec in changes.set {
                 let is_known = components.contains_key(&spec.name);
@@ -192,7 +203,11 @@ impl SupervisorPort for FakeSupervisor {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn settled(&self, names: Vec<ComponentName>, _deadline: Duration) -> BoxFuture<'_, Settled> {
+    fn settled(&self, names: Vec<ComponentName>, deadline: Duration) -> BoxFuture<'_, Settled> {
+        {
+            let mut longest = self.longest_wait.lock().expect("no panic");
+            *longest = deadline.max(*longest);
+        }
         let mut components = self.components.subscribe();
         Box::pin(async move {
             loop {
@@ -272,6 +287,99 @@ pub(super) fn recipe(
     .to_string()
 }
 
+/// What a core may be made of.
+pub(super) struct Parts {
+    pub(super) fs: Arc<dyn FileSystem>,
+    /// What the deployer gets.
+    pub(super) port: Arc<dyn SupervisorPort>,
+    /// What [`Core::supervisor`] is.
+    pub(super) fake: Arc<FakeSupervisor>,
+    pub(super) gate: Arc<dyn UpdateGate>,
+    pub(super) steady: Duration,
+}
+
+impl Parts {
+    pub(super) fn new(fs: Arc<dyn FileSystem>) -> Parts {
+        let fake = Arc::new(FakeSupervisor::default());
+        Parts {
+            fs,
+            port: fake.clone(),
+            fake,
+            gate: Arc::new(OpenGate),
+            steady: Duration::from_millis(1),
+        }
+    }
+}
+
+/// A disk that may be full: then nothing is written.
+#[derive(Clone)]
+pub(super) struct Disk {
+    pub(super) content: MemoryFileSystem,
+    pub(super) is_full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn room(&self) -> std::io::Result<()> {
+        match self.is_full.load(Ordering::SeqCst) {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn file(&self, file: Box<dyn File>) -> Box<dyn File> {
+        Box::new(DiskFile {
+            disk: self.clone(),
+            file,
+        })
+    }
+}
+
+impl FileSystem for Disk {
+    fn list(&self, directory: &Path) -> std::io::Result<Vec<String>> {
+        self.content.list(directory)
+    }
+    fn create_directory(&self, directory: &Path) -> std::io::Result<()> {
+        self.content.create_directory(directory)
+    }
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.content.read(path)
+    }
+    fn create(&self, path: &Path) -> std::io::Result<Box<dyn File>> {
+        self.room()?;
+        Ok(self.file(self.content.create(path)?))
+    }
+    fn open(&self, path: &Path) -> std::io::Result<Box<dyn File>> {
+        Ok(self.file(self.content.open(path)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.content.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        self.content.remove(path)
+    }
+    fn sync_directory(&self, directory: &Path) -> std::io::Result<()> {
+        self.content.sync_directory(directory)
+    }
+}
+
+struct DiskFile {
+    disk: Disk,
+    file: Box<dyn File>,
+}
+
+impl File for DiskFile {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.disk.room()?;
+        self.file.append(bytes)
+    }
+    fn truncate(&mut self, length: u64) -> std::io::Result<()> {
+        self.file.truncate(length)
+    }
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.file.sync()
+    }
+}
+
 /// One life of a core around a root folder and a file system that may lose its power.
 pub(super) struct Core {
     pub(super) deployer: Deployer,
@@ -286,21 +394,18 @@ impl Core {
         fs: &MemoryFileSystem,
         cloud: &Arc<Cloud>,
     ) -> Result<Core, String> {
-        let supervisor = Arc::new(FakeSupervisor::default());
-        let steady = Duration::from_millis(1);
-        Core::with_supervisor(root, fs, cloud, (supervisor.clone(), supervisor), steady).await
+        let parts = Parts::new(Arc::new(fs.clone()));
+        Core::with(root, cloud, parts).await
     }
 
-    /// A core with another supervisor; `fake` is what [`Core::supervisor`] gives then.
-    pub(super) async fn with_supervisor(
+    /// A core of other parts.
+    pub(super) async fn with(
         root: &Path,
-        fs: &MemoryFileSystem,
         cloud: &Arc<Cloud>,
-        (port, fake): (Arc<dyn SupervisorPort>, Arc<FakeSupervisor>),
-        steady: Duration,
+        parts: Parts,
     ) -> Result<Core, String> {
         let storage = Storage::start().map_err(|error| error.to_string())?;
-        let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
+        let fs = parts.fs;
         let configuration = Configuration::open(&storage, fs.clone(), Path::new("/config"))
             .await
             .map_err(|error| error.to_string())?;
@@ -309,17 +414,17 @@ impl Core {
         let deployer = Deployer::start(DeployerOptions {
             configuration: configuration.clone(),
             store: ComponentStore::open(root).map_err(|error| error.to_string())?,
-            supervisor: port,
+            supervisor: parts.port,
             cloud: cloud.clone(),
             artifacts: cloud.clone(),
             groups: cloud.clone(),
-            gate: Arc::new(OpenGate),
+            gate: parts.gate,
             platform: platform.into_iter().collect::<PlatformAttributes>(),
             builtins: Builtins::default(),
             retry: RetryPolicy {
                 first: Duration::from_secs(3600),
                 longest: Duration::from_secs(3600),
-                steady,
+                steady: parts.steady,
             },
             limits: ArtifactLimits::default(),
             directory: "/deployments".into(),
@@ -331,7 +436,7 @@ impl Core {
         Ok(Core {
             deployer,
             configuration,
-            supervisor: fake,
+            supervisor: parts.fake,
             tasks,
         })
     }

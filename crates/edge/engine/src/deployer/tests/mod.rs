@@ -3,6 +3,7 @@
 mod fakes;
 mod power;
 mod real;
+mod trouble;
 
 use super::*;
 use fakes::{Cloud, Core, PATIENCE, fleet, recipe};

@@ -1,7 +1,7 @@
 //! The deployer with the real supervisor: real scripts in real processes.
 
 use super::super::ports::*;
-use super::fakes::{Cloud, Core, PATIENCE, recipe};
+use super::fakes::{Cloud, Core, PATIENCE, Parts, recipe};
 use super::*;
 use crate::logs::{LogSettings, Logs};
 use crate::supervisor::{
@@ -135,7 +135,12 @@ async fn real_scripts_are_installed_upgraded_rolled_back_and_removed() {
         root: root.path().to_owned(),
     });
     let fs = MemoryFileSystem::new(3);
-    let core = Core::with_supervisor(root.path(), &fs, &cloud, (port, Arc::default()), STEADY)
+    let parts = Parts {
+        port,
+        steady: STEADY,
+        ..Parts::new(Arc::new(fs))
+    };
+    let core = Core::with(root.path(), &cloud, parts)
         .await
         .expect("it starts");
     let name: ComponentName = "com.A".parse().expect("a name");
