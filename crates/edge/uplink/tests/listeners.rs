@@ -700,3 +700,36 @@ fn after_a_lost_session_any_version_is_taken() {
     // Only the first one: from then on an older one is late.
     assert!(say(&mut shadow, &get, desired("a:3", "SUCCEEDED", None, 39), 5).is_empty());
 }
+
+/// A failed script may have written a lot; a shadow holds 8 kB.
+#[test]
+fn a_long_cause_does_not_keep_the_end_from_the_cloud() {
+    let update = format!("{SHADOW}update/accepted");
+    let mut shadow = shadow();
+    say(
+        &mut shadow,
+        &update,
+        desired("a:1", "SUCCEEDED", None, 1),
+        1,
+    );
+    let mut failed = status("a:1", DeploymentSource::Shadow, DeploymentStatus::Failed);
+    failed.failure_cause = Some("no such file ".repeat(50_000));
+    let cause = |effects: &[Effect]| match effects.last() {
+        Some(Effect::Publish { payload, .. }) => {
+            let details = &payload["state"]["reported"]["statusDetails"];
+            details["failureCause"].as_str().expect("a text").len()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cause(&shadow.handle(Event::Status(failed), 2)), 1024);
+    let refusal = json!({"code": 413, "message": "too large"}).to_string();
+    let event = Event::Message {
+        topic: &format!("{SHADOW}update/rejected"),
+        payload: refusal.as_bytes(),
+    };
+    assert_eq!(cause(&shadow.handle(event.clone(), 3)), 0);
+    assert_eq!(
+        brief(&shadow.handle(event, 4)),
+        ["saved", "delivered a:1 FAILED refused"]
+    );
+}

@@ -93,6 +93,16 @@ impl Outbox {
         }
     }
 
+    /// The first is too long: it is ready again without its cause. Whether it had one.
+    pub(crate) fn shorten(&mut self) -> bool {
+        let first = self.updates.front_mut();
+        let had_cause = first.is_some_and(|first| first.failure_cause.take().is_some());
+        if had_cause {
+            self.stage = Stage::Ready;
+        }
+        had_cause
+    }
+
     /// The connection is new: everything is to be said again at once.
     pub(crate) fn restart(&mut self) {
         self.stage = Stage::Ready;

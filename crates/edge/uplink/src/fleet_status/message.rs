@@ -9,6 +9,9 @@ const MAX_BYTES: usize = 128_000;
 const CHUNK_INFO_BYTES: usize = 64;
 /// Most characters of a reason: the API shows 1,000.
 const MAX_REASON: usize = 1_000;
+/// Most characters of a deployment's cause, as in the answer to its job. Without a bound the output
+/// of a failed script could make a message that no broker takes.
+const MAX_CAUSE: usize = 1_024;
 
 /// Who reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,11 +92,13 @@ pub struct DeploymentInformation {
 
 impl DeploymentInformation {
     fn to_json(&self) -> Value {
+        let cause = self.failure_cause.as_deref();
+        let cause: Option<String> = cause.map(|cause| cause.chars().take(MAX_CAUSE).collect());
         json!({
             "status": self.status,
             "statusDetails": {
                 "detailedStatus": self.detailed_status,
-                "failureCause": self.failure_cause,
+                "failureCause": cause,
                 "errorStack": self.error_stack,
                 "errorTypes": self.error_types,
             },

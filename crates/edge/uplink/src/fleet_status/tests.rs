@@ -396,3 +396,25 @@ fn rebuilt(payload: &Value) -> Value {
     }
     message
 }
+
+/// Twenty lines of 32 kB are what a failed script may leave.
+#[test]
+fn a_long_cause_leaves_the_message_small_enough() {
+    let mut status = launched();
+    let information = DeploymentInformation {
+        status: "FAILED".into(),
+        failure_cause: Some("x".repeat(640_000)),
+        deployment_id: "d".into(),
+        ..DeploymentInformation::default()
+    };
+    let told = status.handle(
+        Event::DeploymentEnded {
+            kind: DeploymentKind::Thing,
+            information: Some(information),
+            roots: Vec::new(),
+        },
+        10_000,
+    );
+    assert_eq!(told.len(), 1);
+    assert!(told[0].payload.to_string().len() < 4_000);
+}

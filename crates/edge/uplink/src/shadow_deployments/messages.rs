@@ -3,6 +3,9 @@
 use crate::deployments::{DeploymentStatus, StatusUpdate};
 use serde_json::{Map, Value, json};
 
+/// Most characters of a cause: a shadow holds 8 kB, most of which is the document.
+const MAX_CAUSE: usize = 1024;
+
 /// What the cloud wants.
 pub(super) struct Desired {
     pub(super) configuration_arn: String,
@@ -82,7 +85,8 @@ pub(super) fn report(
     if let Some(detailed) = update.detailed {
         details.insert("detailedStatus".into(), detailed.as_str().into());
     }
-    let cause = update.failure_cause.clone().unwrap_or_default();
+    let cause = update.failure_cause.as_deref().unwrap_or_default();
+    let cause: String = cause.chars().take(MAX_CAUSE).collect();
     let list = |list: &Option<Vec<String>>| json!(list.clone().unwrap_or_default());
     details.insert("failureCause".into(), cause.into());
     details.insert("errorTypes".into(), list(&update.error_types));

@@ -213,6 +213,8 @@ impl ShadowListener {
                 self.question.asked(now_ms);
                 self.ask(effects);
             }
+            // Beside a long document there is room for less.
+            413 if self.outbox.shorten() => {}
             429 | 500.. => self.outbox.failed(now_ms),
             _ => self.delivered(Some(reason), effects),
         }
