@@ -1,7 +1,13 @@
 //! The connected part of a core: made only where the configuration names a cloud (core-device
 //! §5.2, "configured to talk to cloud"), by the files and endpoints that stand there.
+//!
+//! Nothing here keeps a core from starting: a setting that cannot be used is told in the log and
+//! stays at its default, so that the cloud can still mend it; files that are missing or broken are
+//! looked at again until they can be used.
 
 mod adapters;
+mod files;
+mod settings;
 
 pub(crate) use adapters::deployer_ports;
 
@@ -10,32 +16,28 @@ use crate::fleet::FleetReporter;
 use crate::listeners::{Sink, Unreported, status_update};
 use crate::root::report;
 use adapters::{ComponentTokens, RoleCredentials};
-use serde_json::{Value, json};
-use std::path::PathBuf;
+use files::Files;
+use serde_json::json;
+use settings::Section;
 use std::sync::Arc;
 use sward_components::token_exchange::{self, TokenExchange};
 use sward_deployment::DeploymentSource;
-use sward_diagnosis::{Kind, Place, Report};
+use sward_diagnosis::Diagnose as _;
 use sward_engine::configuration::{Configuration, Source};
 use sward_engine::deployer::Deployer;
 use sward_engine::supervisor::Supervisor;
 use sward_ipc_server::TokenRegistry;
-use sward_model::{NUCLEUS_NAME, NUCLEUS_VERSION, PlatformAttributes, ThingName};
+use sward_model::{NUCLEUS_VERSION, PlatformAttributes, ThingName};
 use sward_net::http::{Client, ClientOptions};
-use sward_net::tls::{ClientIdentity, Roots, client_config};
 use sward_task::Tasks;
 use sward_uplink::credentials::{CredentialRetry, CredentialsHandle, CredentialsSettings};
 use sward_uplink::data_plane::{Artifacts, DataPlane, DataPlaneSettings, data_plane_url};
 use sward_uplink::deployments::{self, StatusReporter};
 use sward_uplink::jobs::JobsListener;
-use sward_uplink::mqtt::{ConnectionState, MqttClient, MqttSettings};
+use sward_uplink::mqtt::{ConnectionState, MqttClient};
 use sward_uplink::s3::{S3, S3Endpoint};
 use sward_uplink::shadow_deployments::ShadowListener;
 use tokio::sync::broadcast::error::RecvError;
-
-/// The protocol names by which a server tells devices' connections apart.
-const MQTT_PROTOCOL: &[&[u8]] = &[b"x-amzn-mqtt-ca"];
-const HTTP_PROTOCOLS: &[&[u8]] = &[b"x-amzn-http-ca", b"http/1.1"];
 
 /// The clients of one cloud.
 pub(crate) struct Cloud {
@@ -46,68 +48,71 @@ pub(crate) struct Cloud {
     credentials: CredentialsHandle,
 }
 
-/// Where key, certificate and trust anchor are.
-#[derive(Clone)]
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
-    root_ca: PathBuf,
-}
+/// Where the configuration of the token exchange stands.
+const TOKEN_EXCHANGE: [&str; 3] = ["services", token_exchange::NAME, "configuration"];
 
 impl Cloud {
     /// The clients, or nothing where the core is not set up for a cloud.
-    pub(crate) fn configured(
-        configuration: &Configuration,
-        tasks: &Tasks,
-    ) -> Result<Option<Self>, Report> {
+    pub(crate) fn configured(configuration: &Configuration, tasks: &Tasks) -> Option<Self> {
         let system = |key: &str| {
             configuration
                 .get_text(&["system", key])
                 .filter(|text| !text.is_empty())
         };
-        let (Some(thing), Some(certificate), Some(key), Some(root_ca)) = (
+        let nucleus = Section::nucleus(configuration);
+        let (Some(thing), Some(certificate), Some(key), Some(root_ca), true) = (
             system("thingName"),
             system("certificateFilePath"),
             system("privateKeyPath"),
             system("rootCaPath"),
+            !nucleus.text("iotDataEndpoint").is_empty(),
         ) else {
             tracing::info!(
-                "no thing, certificate, key or root CA is configured: the core runs offline"
+                "no thing, certificate, key, root CA or data endpoint is configured: the core runs offline"
             );
-            return Ok(None);
+            return None;
         };
-        let thing: ThingName = thing.parse().map_err(report)?;
+        let settings = thing
+            .parse::<ThingName>()
+            .map_err(report)
+            .and_then(|thing| Ok((settings::mqtt(&thing, &nucleus)?, thing)));
+        let (settings, thing) = match settings {
+            Ok(both) => both,
+            Err(error) => {
+                tracing::error!(error = %error.one_line(), "the core runs offline");
+                return None;
+            }
+        };
         let files = Files {
             certificate: certificate.into(),
             key: key.into(),
             root_ca: root_ca.into(),
         };
-        let nucleus = Nucleus::read(configuration);
-        let settings =
-            MqttSettings::from_configuration(thing.clone(), &nucleus.0).map_err(report)?;
-        let with_certificate = http_client(&files, true, tasks)?;
-        let plain = http_client(&files, false, tasks)?;
+        let client = || Client::new(tasks, None, ClientOptions::default());
+        let (with_certificate, plain) = (client(), client());
+        files.follow(with_certificate.clone(), plain.clone(), tasks);
+        let exchange = Section::at(configuration, &TOKEN_EXCHANGE);
         let credentials = CredentialsHandle::start(
             CredentialsSettings {
                 endpoint: nucleus.text("iotCredEndpoint"),
                 role_alias: nucleus.text("iotRoleAlias"),
                 thing: thing.to_string(),
                 client: with_certificate.clone(),
-                retry: CredentialRetry::default(),
+                retry: CredentialRetry::from_configuration(exchange.value("credentialRetryInSec")),
             },
             tasks,
         );
         let data_plane = DataPlane::new(DataPlaneSettings {
             url: data_plane_url(
                 &nucleus.text("greengrassDataPlaneEndpoint"),
-                nucleus.port("greengrassDataPlanePort", 8443)?,
+                nucleus.port("greengrassDataPlanePort", 8443),
                 &nucleus.text("awsRegion"),
                 &nucleus.text("iotDataEndpoint"),
             ),
             thing: thing.to_string(),
             client: with_certificate,
         });
-        let s3_endpoint = match nucleus.0["sward"]["awsEndpointUrl"].as_str() {
+        let s3_endpoint = match nucleus.value("sward")["awsEndpointUrl"].as_str() {
             Some(url) if !url.is_empty() => S3Endpoint::Url(url.trim_end_matches('/').to_owned()),
             _ => S3Endpoint::Aws,
         };
@@ -117,18 +122,14 @@ impl Cloud {
             plain.clone(),
             credentials.clone(),
         );
-        let client = MqttClient::start(
-            settings,
-            Arc::new(move || files.tls(true, MQTT_PROTOCOL)),
-            tasks,
-        );
-        Ok(Some(Cloud {
+        let client = MqttClient::start(settings, Arc::new(move || files.for_mqtt()), tasks);
+        Some(Cloud {
             artifacts: Artifacts::new(data_plane.clone(), s3, plain),
             thing,
             client,
             data_plane,
             credentials,
-        }))
+        })
     }
 
     /// The MQTT client.
@@ -136,35 +137,42 @@ impl Cloud {
         self.client.clone()
     }
 
-    /// Serves credentials to components, and tells them where.
+    /// Serves credentials to components, and tells them where. Without them the core runs all the
+    /// same.
     pub(crate) async fn serve_token_exchange(
         &self,
         configuration: &Configuration,
         tokens: &TokenRegistry,
         environment: &Arc<ComponentEnvironment>,
         tasks: &Tasks,
-    ) -> Result<(), Report> {
-        if Nucleus::read(configuration).text("iotRoleAlias").is_empty() {
-            return Ok(());
+    ) {
+        if Section::nucleus(configuration)
+            .text("iotRoleAlias")
+            .is_empty()
+        {
+            return;
         }
-        let path = ["services", token_exchange::NAME, "configuration"];
-        let section = Nucleus(configuration.get(&path).unwrap_or(Value::Null));
-        let exchange = TokenExchange::start(
-            section.port("port", 0)?,
+        let started = TokenExchange::start(
+            Section::at(configuration, &TOKEN_EXCHANGE).port("port", 0),
             Arc::new(RoleCredentials(self.credentials.clone())),
             Arc::new(ComponentTokens(tokens.clone())),
             tasks,
-        )
-        .await
-        .map_err(report)?;
+        );
+        let exchange = match started.await {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                tracing::error!(error = %error.report().one_line(), "components get no credentials");
+                return;
+            }
+        };
         environment.set_credentials_url(exchange.uri());
         // Shown where the component is deployed; a service that nobody deployed is not made up.
-        if configuration.get(&path[..2]).is_some() {
-            let active = [path[0], path[1], path[2], "activePort"];
-            let now = jiff::Timestamp::now().as_millisecond();
-            configuration.update(&active, &json!(exchange.port()), now, Source::Core);
+        if configuration.get(&TOKEN_EXCHANGE[..2]).is_some() {
+            let [services, name, section] = TOKEN_EXCHANGE;
+            let active = [services, name, section, "activePort"];
+            let at_ms = not_before(configuration, &active);
+            configuration.update(&active, &json!(exchange.port()), at_ms, Source::Core);
         }
-        Ok(())
     }
 
     /// Listens for deployments, and reports deployments and components.
@@ -175,12 +183,9 @@ impl Cloud {
         deployer: &Deployer,
         platform: PlatformAttributes,
         tasks: &Tasks,
-    ) -> Result<(), Report> {
+    ) {
         let transport = Arc::new(self.client.clone());
-        let sink = Arc::new(Sink {
-            deployer: deployer.clone(),
-            tasks: tasks.clone(),
-        });
+        let sink = Arc::new(Sink::new(deployer.clone(), tasks.clone()));
         let store = Arc::new(Unreported::new(deployer.clone(), tasks.clone()));
         let of = |source| deployments::StatusStore::load(&*store, source);
         let thing = self.thing.as_str();
@@ -190,6 +195,7 @@ impl Cloud {
         let shadow = deployments::start(shadow, transport, sink, store, tasks);
         forward_statuses(deployer, jobs, shadow, tasks);
         FleetReporter {
+            cadence_ms: settings::cadence_ms(&Section::nucleus(configuration)),
             configuration: configuration.clone(),
             supervisor: supervisor.clone(),
             deployer: deployer.clone(),
@@ -199,69 +205,15 @@ impl Cloud {
         }
         .start(tasks);
         watch_connection(&self.client, deployer, tasks);
-        Ok(())
     }
 }
 
-impl Files {
-    fn tls(
-        &self,
-        with_certificate: bool,
-        protocols: &[&[u8]],
-    ) -> Result<Arc<sward_net::tls::ClientConfig>, sward_net::tls::TlsError> {
-        let roots = Roots::from_file(&self.root_ca)?;
-        let identity = with_certificate
-            .then(|| ClientIdentity::from_files(&self.certificate, &self.key))
-            .transpose()?;
-        client_config(&roots, identity.as_ref(), protocols)
-    }
-}
-
-fn http_client(files: &Files, with_certificate: bool, tasks: &Tasks) -> Result<Client, Report> {
-    let protocols = if with_certificate {
-        HTTP_PROTOCOLS
-    } else {
-        &[]
-    };
-    let tls = files.tls(with_certificate, protocols).map_err(report)?;
-    Ok(Client::new(tasks, Some(tls), ClientOptions::default()))
-}
-
-/// A section of the configuration, read leniently as the nucleus does.
-struct Nucleus(Value);
-
-impl Nucleus {
-    fn read(configuration: &Configuration) -> Self {
-        Nucleus(
-            configuration
-                .get(&["services", NUCLEUS_NAME, "configuration"])
-                .unwrap_or(Value::Null),
-        )
-    }
-
-    fn text(&self, key: &str) -> String {
-        self.0[key].as_str().unwrap_or_default().trim().to_owned()
-    }
-
-    /// A port written as number or text.
-    fn port(&self, key: &str, default: u16) -> Result<u16, Report> {
-        let read = match &self.0[key] {
-            Value::Null => Some(default),
-            Value::String(text) if text.trim().is_empty() => Some(default),
-            Value::String(text) => text.trim().parse().ok(),
-            value => value.as_u64().and_then(|number| u16::try_from(number).ok()),
-        };
-        read.ok_or_else(|| {
-            Report::new(
-                Kind::Invalid,
-                "port-invalid",
-                format!("{} is not a port", self.0[key]),
-            )
-            .at(Place::Setting {
-                name: key.to_owned(),
-            })
-        })
-    }
+/// Now, but not before what stands at a path: the clock may have been put back since, and what the
+/// core knows of itself is newer all the same.
+pub(crate) fn not_before(configuration: &Configuration, path: &[&str]) -> i64 {
+    let known = configuration.get_stamped(path);
+    let known = known.and_then(|node| node.newest_ms()).unwrap_or(0);
+    jiff::Timestamp::now().as_millisecond().max(known)
 }
 
 /// Every status of a cloud deployment goes to the listener it came from. What a slow moment loses
@@ -324,4 +276,31 @@ fn watch_connection(client: &MqttClient, deployer: &Deployer, tasks: &Tasks) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sward_journal::{RealFileSystem, Storage};
+
+    /// A device without a battery for its clock has been in 2036 once; what it counts since goes on
+    /// being kept.
+    #[tokio::test]
+    async fn what_the_core_writes_of_itself_is_newest_whatever_the_clock_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let storage = Storage::start().expect("a thread");
+        let configuration =
+            Configuration::open(&storage, Arc::new(RealFileSystem), folder.path()).await;
+        let configuration = configuration.expect("a configuration");
+        let path = ["services", "FleetStatusService"];
+        let write = |number: u64, at_ms: i64| {
+            let memory = json!({ "sequenceNumber": number });
+            let memory = memory.as_object().expect("an object");
+            configuration.merge(&path, memory, at_ms, Source::Core)
+        };
+        let far = jiff::Timestamp::now().as_millisecond() + 10 * 365 * 86_400_000;
+        write(5, far);
+        assert!(!write(6, jiff::Timestamp::now().as_millisecond()));
+        assert!(write(7, not_before(&configuration, &path)));
+    }
 }

@@ -85,11 +85,11 @@ impl Core {
         let supervisor = start_supervisor(&root, &configuration, &tasks, &storage, &logs).await?;
         show_nucleus(&supervisor, &configuration).await?;
         let platform = platform_of(&configuration);
-        let cloud = Cloud::configured(&configuration, &tasks)?;
+        let cloud = Cloud::configured(&configuration, &tasks);
         if let Some(cloud) = &cloud {
             cloud
                 .serve_token_exchange(&configuration, &tokens, &environment, &tasks)
-                .await?;
+                .await;
         }
         let ports = crate::cloud::deployer_ports(cloud.as_ref());
         let deployer = Deployer::start(DeployerOptions {
@@ -140,7 +140,7 @@ impl Core {
         follow_access(&access, &configuration, &tasks);
         forget_removed(&supervisor, &tokens, &access, &tasks);
         if let Some(cloud) = cloud {
-            cloud.report(&configuration, &supervisor, &deployer, platform, &tasks)?;
+            cloud.report(&configuration, &supervisor, &deployer, platform, &tasks);
         }
         tracing::info!(socket = %socket.absolute().display(), "the core is ready");
         Ok(Core {

@@ -1,5 +1,8 @@
 //! Feeds the fleet-status reducer with what happens on this core, and publishes what it says.
 
+mod unsent;
+
+use crate::cloud::not_before;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,17 +14,25 @@ use sward_engine::supervisor::{self, Statuses, Supervisor};
 use sward_model::{NUCLEUS_VERSION, PlatformAttributes};
 use sward_task::Tasks;
 use sward_uplink::fleet_status::{
-    ComponentStatus, DEFAULT_CADENCE_MS, DeploymentInformation, DeploymentKind, Event, FleetStatus,
-    Identity, Message, Saved,
+    ComponentStatus, DeploymentInformation, DeploymentKind, Event, FleetStatus, Identity, Saved,
 };
 use sward_uplink::mqtt::{MqttClient, OutgoingMessage};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use unsent::Unsent;
 
 /// Where the reducer's memory stands in the configuration, as AWS's nucleus keeps it.
 const MEMORY: [&str; 2] = ["services", "FleetStatusService"];
 
+/// How long the first message waits for components to settle: one that installs for an hour, or that
+/// cannot be started at all, must not make the device look dead.
+const LAUNCH_PATIENCE: Duration = Duration::from_secs(10);
+/// How long until a message that the spool did not take is given to it again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// The task and what it works with.
 pub(crate) struct FleetReporter {
+    pub(crate) cadence_ms: u64,
     pub(crate) configuration: Configuration,
     pub(crate) supervisor: Supervisor,
     pub(crate) deployer: Deployer,
@@ -34,6 +45,7 @@ struct Reporting {
     with: FleetReporter,
     reducer: FleetStatus,
     known: Statuses,
+    unsent: Unsent,
 }
 
 impl FleetReporter {
@@ -52,12 +64,14 @@ impl FleetReporter {
                 .to_owned(),
         };
         // The first complete message on the cadence comes a whole cadence after the last one.
-        let first = saved.last_periodic_ms.max(now_ms()) + DEFAULT_CADENCE_MS;
-        let reducer = FleetStatus::new(identity, saved, DEFAULT_CADENCE_MS, first);
+        let last = saved.last_periodic_ms.max(now_ms());
+        let first = last.saturating_add(self.cadence_ms);
+        let reducer = FleetStatus::new(identity, saved, self.cadence_ms, first);
         let reporting = Reporting {
             with: self,
             reducer,
             known: Statuses::default(),
+            unsent: Unsent::default(),
         };
         tasks.spawn_essential("fleet-status", async move {
             tokio::select! {
@@ -88,15 +102,17 @@ impl Reporting {
         let mut updates = self.with.deployer.updates();
         let mut connection = self.with.client.connection();
         let mut launched = false;
+        let launch_by = Instant::now() + LAUNCH_PATIENCE;
         let mut connected = false;
         loop {
+            self.send();
             // Everything that is known now goes in before anybody waits.
             let now = states.borrow_and_update().clone();
             let is_quiet = !launched
                 && now.values().all(|status| status.is_settled)
                 && self.expected().all(|name| now.contains_key(name.as_str()));
             self.take_components(now).await;
-            if !launched && is_quiet {
+            if !launched && (is_quiet || Instant::now() >= launch_by) {
                 launched = true;
                 self.take(Event::Launched).await;
             }
@@ -122,10 +138,13 @@ impl Reporting {
                     }
                     Err(RecvError::Lagged(missed)) => {
                         tracing::warn!(missed, "fleet status missed deployment updates");
+                        self.take_silence().await;
                     }
                     Err(RecvError::Closed) => return,
                 },
                 () = tick => self.take(Event::Tick).await,
+                () = tokio::time::sleep_until(launch_by), if !launched => {}
+                () = tokio::time::sleep(RETRY), if !self.unsent.is_empty() => {}
             }
         }
     }
@@ -200,6 +219,19 @@ impl Reporting {
         self.take(event).await;
     }
 
+    /// After missed updates: nothing may wait for the end of a deployment that has ended.
+    async fn take_silence(&mut self) {
+        let is_running = self.with.deployer.progress().borrow().running.is_some();
+        if !is_running {
+            self.take(Event::DeploymentEnded {
+                kind: DeploymentKind::Local,
+                information: None,
+                roots: Vec::new(),
+            })
+            .await;
+        }
+    }
+
     async fn take(&mut self, event: Event) {
         let messages = self.reducer.handle(event, now_ms());
         if messages.is_empty() {
@@ -207,8 +239,9 @@ impl Reporting {
         }
         self.remember().await;
         for message in messages {
-            self.publish(message);
+            self.unsent.push(message);
         }
+        self.send();
     }
 
     /// A number is used once, whatever happens to the message that carries it.
@@ -219,25 +252,23 @@ impl Reporting {
             "lastPeriodicUpdateTime": saved.last_periodic_ms,
         });
         if let Value::Object(memory) = memory {
-            let timestamp = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+            let at_ms = not_before(&self.with.configuration, &MEMORY);
             self.with
                 .configuration
-                .merge(&MEMORY, &memory, timestamp, Source::Core);
+                .merge(&MEMORY, &memory, at_ms, Source::Core);
         }
         if let Err(error) = self.with.configuration.sync().await {
             tracing::error!(error = %error, "the fleet-status number cannot be saved");
         }
     }
 
-    fn publish(&self, message: Message) {
-        let payload = message.payload.to_string();
-        if let Err(error) = self
-            .with
-            .client
-            .publish(OutgoingMessage::new(message.topic, payload))
-        {
-            tracing::warn!(error = %error, "a fleet status cannot be sent");
-        }
+    fn send(&mut self) {
+        let client = &self.with.client;
+        self.unsent.send(|message| {
+            let payload = message.payload.to_string();
+            let message = OutgoingMessage::new(message.topic.as_str(), payload);
+            client.publish(message).map(drop)
+        });
     }
 }
 

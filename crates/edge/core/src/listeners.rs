@@ -1,24 +1,45 @@
 //! Between the deployer and the cloud's listeners: deployments in, statuses out, each end kept by
 //! the deployer's journal until the cloud has it.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use sward_deployment::DeploymentSource;
 use sward_engine::deployer::{
-    Deployer, DeploymentRequest, DeploymentStatusUpdate, RequestDocument,
+    Deployer, DeployerError, DeploymentRequest, DeploymentStatusUpdate, RequestDocument,
 };
 use sward_task::Tasks;
 use sward_uplink::deployments::{
     CloudDeployment, DeploymentSink, StatusStore, StatusStoreError, StatusUpdate,
 };
 
+/// How long until a deployment that could not be recorded is handed in again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
 /// Hands what the cloud asks for to the deployer.
 pub(crate) struct Sink {
-    pub(crate) deployer: Deployer,
-    pub(crate) tasks: Tasks,
+    deployer: Deployer,
+    tasks: Tasks,
+    wanted: Wanted,
+}
+
+impl Sink {
+    pub(crate) fn new(deployer: Deployer, tasks: Tasks) -> Self {
+        Sink {
+            deployer,
+            tasks,
+            wanted: Wanted::default(),
+        }
+    }
 }
 
 impl DeploymentSink for Sink {
     fn submit(&self, deployment: CloudDeployment) {
-        let deployer = self.deployer.clone();
+        let (deployer, wanted) = (self.deployer.clone(), self.wanted.clone());
+        let stop = self.tasks.token();
+        wanted.lock().insert(deployment.id.clone());
         self.tasks.spawn("submit-deployment", async move {
             let id = deployment.id;
             let request = DeploymentRequest {
@@ -26,15 +47,19 @@ impl DeploymentSink for Sink {
                 source: deployment.source,
                 document: RequestDocument::Fleet(deployment.document.to_string()),
             };
-            match deployer.submit(request).await {
-                Ok(outcome) => tracing::info!(deployment_id = id, ?outcome, "the cloud asks for a deployment"),
-                // The cloud keeps asking: the listener reads it again after the next connection.
-                Err(error) => tracing::error!(deployment_id = id, error = %error, "a deployment cannot be taken"),
+            let submit = || {
+                let (deployer, request) = (deployer.clone(), request.clone());
+                async move { deployer.submit(request).await }
+            };
+            tokio::select! {
+                () = wanted.hand_in(&id, submit) => {}
+                () = stop.cancelled() => {}
             }
         });
     }
 
     fn cancel(&self, source: DeploymentSource, id: &str) {
+        self.wanted.lock().remove(id);
         let deployer = self.deployer.clone();
         let id = id.to_owned();
         self.tasks.spawn("cancel-deployment", async move {
@@ -43,6 +68,45 @@ impl DeploymentSink for Sink {
                 Err(error) => tracing::error!(deployment_id = id, error = %error, "a deployment cannot be canceled"),
             }
         });
+    }
+}
+
+/// What the cloud asked for and the deployer has not recorded yet. The listener says it once; a
+/// disk that is full for an hour must not make a deployment wait for the next restart.
+#[derive(Clone, Default)]
+struct Wanted(Arc<Mutex<BTreeSet<String>>>);
+
+impl Wanted {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands in until it is taken or no longer wanted.
+    async fn hand_in<T: Debug, F: Future<Output = Result<T, DeployerError>>>(
+        &self,
+        id: &str,
+        mut submit: impl FnMut() -> F,
+    ) {
+        let mut pause = FIRST_RETRY;
+        while self.lock().contains(id) {
+            match submit().await {
+                Ok(outcome) => {
+                    tracing::info!(
+                        deployment_id = id,
+                        ?outcome,
+                        "the cloud asks for a deployment"
+                    );
+                    break;
+                }
+                Err(DeployerError::Stopped) => break,
+                Err(error) => {
+                    tracing::error!(deployment_id = id, error = %error, "a deployment cannot be taken; it is tried again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+        self.lock().remove(id);
     }
 }
 
@@ -101,5 +165,46 @@ pub(crate) fn status_update(update: DeploymentStatusUpdate) -> StatusUpdate {
         failure_cause: update.failure_cause,
         error_stack: texts(update.error_stack.iter().map(ToString::to_string).collect()),
         error_types: texts(update.error_types.iter().map(ToString::to_string).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sward_journal::JournalError;
+
+    fn full() -> DeployerError {
+        DeployerError::Record {
+            source: JournalError::Stopped,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_only_delays_a_deployment() {
+        let wanted = Wanted::default();
+        wanted.lock().insert("J".to_owned());
+        let mut tries = 0;
+        let submit = || {
+            tries += 1;
+            std::future::ready(if tries < 5 { Err(full()) } else { Ok(()) })
+        };
+        wanted.hand_in("J", submit).await;
+        assert_eq!(tries, 5);
+        assert!(wanted.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_canceled_meanwhile_is_not_handed_in() {
+        let wanted = Wanted::default();
+        wanted.lock().insert("J".to_owned());
+        let mut tries = 0;
+        let cancel = wanted.clone();
+        let submit = || {
+            tries += 1;
+            cancel.lock().remove("J");
+            std::future::ready(Err::<(), _>(full()))
+        };
+        wanted.hand_in("J", submit).await;
+        assert_eq!(tries, 1);
     }
 }

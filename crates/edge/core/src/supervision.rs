@@ -104,9 +104,14 @@ impl SupervisorPort for Supervision {
     fn apply(&self, changes: SupervisorChanges) -> BoxFuture<'_, Result<(), SupervisorError>> {
         Box::pin(async move {
             let mut set = Vec::new();
+            // One that cannot run keeps no other from running.
+            let mut unusable = None;
             for service in changes.set {
                 self.load_access(&service.name);
-                set.push(self.component(service)?);
+                match self.component(service) {
+                    Ok(component) => set.push(component),
+                    Err(error) => unusable = unusable.or(Some(error)),
+                }
             }
             let applied = self
                 .supervisor
@@ -124,7 +129,7 @@ impl SupervisorPort for Supervision {
                     component: component.as_str().to_owned(),
                     reason: "it is part of a cycle of hard dependencies".to_owned(),
                 }),
-                None => Ok(()),
+                None => unusable.map_or(Ok(()), Err),
             }
         })
     }

@@ -55,7 +55,7 @@ pub struct Client {
 }
 
 struct Shared {
-    tls: Option<Arc<ClientConfig>>,
+    tls: Mutex<Option<Arc<ClientConfig>>>,
     options: ClientOptions,
     tasks: Tasks,
     idle: Mutex<HashMap<String, Vec<Idle>>>,
@@ -81,12 +81,20 @@ impl Client {
     pub fn new(tasks: &Tasks, tls: Option<Arc<ClientConfig>>, options: ClientOptions) -> Client {
         Client {
             shared: Arc::new(Shared {
-                tls,
+                tls: Mutex::new(tls),
                 options,
                 tasks: tasks.clone(),
                 idle: Mutex::new(HashMap::new()),
             }),
         }
+    }
+
+    /// Takes roots and identity for the connections that begin from now on.
+    pub fn set_tls(&self, tls: Arc<ClientConfig>) {
+        let current = self.shared.tls.lock();
+        *current.unwrap_or_else(PoisonError::into_inner) = Some(tls);
+        let idle = self.shared.idle.lock();
+        idle.unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Sends a request with an absolute URL; the answer's body is streamed and breaks with an
@@ -221,11 +229,9 @@ impl Client {
             url: target.key.clone(),
             reason: reason.to_owned(),
         };
-        let config = self
-            .shared
-            .tls
-            .clone()
-            .ok_or_else(|| url_fault("this client has no TLS roots"))?;
+        let tls = self.shared.tls.lock();
+        let tls = tls.unwrap_or_else(PoisonError::into_inner).clone();
+        let config = tls.ok_or_else(|| url_fault("this client has no TLS roots"))?;
         let name = ServerName::try_from(target.host.clone())
             .map_err(|_| url_fault("the host is not a name that TLS can check"))?;
         let stream = TlsConnector::from(config)

@@ -165,9 +165,8 @@ fn cloud_error(error: CloudCallError) -> CloudError {
             operation: operation.to_owned(),
             reason,
         },
-        CloudCallError::Url { url, reason } | CloudCallError::NoCredentials { url, reason } => {
-            CloudError::Unreachable { url, reason }
-        }
+        CloudCallError::Url { url, reason } => CloudError::Unusable { url, reason },
+        CloudCallError::NoCredentials { url, reason } => CloudError::Unreachable { url, reason },
         CloudCallError::Unreachable {
             ref url,
             ref source,

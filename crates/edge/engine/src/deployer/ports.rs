@@ -42,6 +42,9 @@ pub enum CloudError {
         /// Why it did not work.
         reason: String,
     },
+    /// It can never be asked: the URL is none, or the cloud does not know the component.
+    #[error("{url} cannot be used: {reason}")]
+    Unusable { url: String, reason: String },
     /// An answer, and it is a refusal.
     #[error("{operation} was refused with status {status}: {message}")]
     Refused {
@@ -63,7 +66,9 @@ impl CloudError {
     #[must_use]
     pub fn codes(&self) -> Vec<Code> {
         match self {
-            CloudError::NotConfigured => vec![Code::DeviceConfigNotValidForArtifactDownload],
+            CloudError::NotConfigured | CloudError::Unusable { .. } => {
+                vec![Code::DeviceConfigNotValidForArtifactDownload]
+            }
             CloudError::Unreachable { .. } => vec![Code::NetworkError],
             CloudError::Refused {
                 service: CloudService::S3,
@@ -90,6 +95,7 @@ impl Diagnose for CloudError {
         match self {
             CloudError::NotConfigured => Kind::Unsupported,
             CloudError::Unreachable { .. } => Kind::Unavailable,
+            CloudError::Unusable { .. } => Kind::Invalid,
             CloudError::Refused { status, .. } => match status {
                 401 | 403 => Kind::Denied,
                 404 => Kind::NotFound,
@@ -105,13 +111,16 @@ impl Diagnose for CloudError {
         match self {
             CloudError::NotConfigured => "cloud-not-configured",
             CloudError::Unreachable { .. } => "cloud-unreachable",
+            CloudError::Unusable { .. } => "cloud-url-unusable",
             CloudError::Refused { .. } => "cloud-refused",
             CloudError::BadAnswer { .. } => "cloud-answer-unreadable",
         }
     }
     fn place(&self) -> Option<Place> {
         match self {
-            CloudError::Unreachable { url, .. } => Some(Place::Url { url: url.clone() }),
+            CloudError::Unreachable { url, .. } | CloudError::Unusable { url, .. } => {
+                Some(Place::Url { url: url.clone() })
+            }
             _ => None,
         }
     }
@@ -285,7 +294,7 @@ pub trait UpdateGate: Send + Sync + 'static {
     /// the deferrals they asked for are over, or after `timeout`. Dropping the future ends it.
     fn before_update(&self, deployment_id: &str, timeout: Duration) -> BoxFuture<'_, ()>;
 
-    /// Tells subscribers that it is over.
+    /// Tells those who were told of it that it is over, whatever came of it.
     fn after_update(&self, deployment_id: &str);
 
     /// Asks components whether they accept these whole configurations.
