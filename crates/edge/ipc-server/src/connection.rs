@@ -34,7 +34,7 @@ const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// All that can wake a connection.
 enum Event {
-    /// Bytes have come.
+    /// Bytes have come, or those that came before may be looked at now.
     Read,
     /// An operation has its answer, or a source of events has ended.
     Finished(Finished),
@@ -57,7 +57,10 @@ enum Finished {
 
 /// What a stream with events holds until it ends.
 enum OpenStream {
-    Local { _subscription: Subscription },
+    Local {
+        _subscription: Subscription,
+    },
+    /// The call that opens the stream, and then the source of its events.
     Source(AbortHandle),
 }
 
@@ -80,6 +83,8 @@ pub(crate) struct Connection {
     outbox: Arc<Outbox>,
     /// Answers of the current batch, not in the outbox yet.
     answers: Vec<u8>,
+    /// Frames that were read wait until the client has taken what it asked for before.
+    is_behind: bool,
     writing: Vec<u8>,
     written: usize,
     streams: HashMap<i32, OpenStream>,
@@ -105,6 +110,7 @@ impl Connection {
             needed: 1,
             outbox,
             answers: Vec::new(),
+            is_behind: false,
             writing: Vec::new(),
             written: 0,
             streams: HashMap::new(),
@@ -125,6 +131,9 @@ impl Connection {
         // Whoever does not read what it asked for is not asked for more.
         if self.outbox.is_full() {
             return Poll::Pending;
+        }
+        if self.is_behind {
+            return Poll::Ready(Event::Read);
         }
         let mut buffer = ReadBuf::new(self.input.room(self.needed));
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
@@ -163,11 +172,16 @@ impl Connection {
         }
     }
 
-    /// Takes all whole frames that were read.
+    /// Takes all whole frames that were read, as long as their answers fit into the outbox: a
+    /// short request may have a long answer.
     fn receive(&mut self) -> Result<(), ProtocolError> {
         let mut input = std::mem::take(&mut self.input);
         let mut consumed = 0;
         let result = loop {
+            self.is_behind = self.answers.len() > self.shared.options.outbox_limit;
+            if self.is_behind {
+                break Ok(());
+            }
             match decode(&input.bytes()[consumed..], self.shared.options.limits) {
                 Ok(Decoded::Frame { frame, length }) => {
                     consumed += length;
@@ -220,7 +234,9 @@ impl Connection {
             Ok(operation) => operation,
             Err(error) => return self.fail(stream, &error),
         };
-        if self.session.open_streams() > shared.options.max_streams {
+        // A call goes on when its stream has ended, so both are counted.
+        let most = shared.options.max_streams;
+        if self.session.open_streams() > most || self.futures.len() >= most {
             return self.fail(stream, &IpcError::service("Too many streams are open"));
         }
         let call = Call {
@@ -229,6 +245,22 @@ impl Connection {
         };
         match operation.run(&call, payload) {
             Handled::Done(reply) => self.reply(stream, operation, reply),
+            Handled::Waiting(call) if operation.is_streaming() => {
+                // Whoever ends the stream does not want its events any more.
+                let (handle, registration) = AbortHandle::new_pair();
+                self.streams.insert(stream, OpenStream::Source(handle));
+                let call = Abortable::new(call, registration);
+                self.futures.push(Box::pin(async move {
+                    match call.await {
+                        Ok(reply) => Finished::Call {
+                            stream,
+                            operation,
+                            reply,
+                        },
+                        Err(_) => Finished::Aborted,
+                    }
+                }));
+            }
             Handled::Waiting(call) => self.futures.push(Box::pin(async move {
                 Finished::Call {
                     stream,
@@ -321,6 +353,7 @@ impl Connection {
                 operation,
                 reply,
             } => {
+                self.streams.remove(&stream);
                 // A client that ended the stream wanted the act, not the answer.
                 if self.session.is_open(stream) {
                     self.reply(stream, operation, reply);
@@ -429,7 +462,7 @@ async fn finish_calls(connection: Connection) {
         socket,
         ..
     } = connection;
-    outbox.close();
+    outbox.abandon();
     drop((streams, socket));
     let rest = async { while futures.next().await.is_some() {} };
     if tokio::time::timeout(LAST_CALLS, rest).await.is_err() {

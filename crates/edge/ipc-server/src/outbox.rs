@@ -121,6 +121,14 @@ impl Outbox {
         self.reader.wake();
     }
 
+    /// Closes it and forgets what waits: the client is gone, while others may hold the outbox for
+    /// as long as they remember the client.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.frames = Vec::new();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -168,5 +176,14 @@ mod tests {
         let mut taken = Vec::new();
         assert!(!outbox.take(&mut taken));
         assert_eq!(taken, b"an answer");
+    }
+
+    #[test]
+    fn an_abandoned_outbox_holds_no_memory() {
+        let outbox = Outbox::new(1024);
+        put(&outbox, b"never read");
+        outbox.abandon();
+        assert_eq!(outbox.lock().frames.capacity(), 0);
+        assert_eq!(put(&outbox, b"x"), Delivery::Closed);
     }
 }

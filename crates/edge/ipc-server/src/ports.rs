@@ -60,8 +60,8 @@ pub trait ConfigurationPort: Send + Sync + 'static {
     /// from now on; `None` where the path does not exist. Dropping the receiver ends it.
     fn watch(&self, component: &str, key_path: &[String]) -> Option<mpsc::Receiver<Vec<String>>>;
 
-    /// Questions whether a proposed configuration suits the component. `None` while an earlier
-    /// subscription of the component is open.
+    /// Questions whether a proposed configuration suits the component. `None` where this
+    /// subscription is never asked, because an earlier one of the component is open.
     fn validations(
         &self,
         component: &str,

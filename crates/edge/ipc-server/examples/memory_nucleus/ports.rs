@@ -17,6 +17,8 @@ use sward_ipc_server::ports::{
 use tokio::sync::mpsc;
 
 const QUEUE: usize = 64;
+/// The topic that the broker never answers for.
+const SILENT: &str = "allowed/silent";
 
 #[derive(Default)]
 struct State {
@@ -335,6 +337,9 @@ impl DeploymentsPort for MemoryNucleus {
 impl IotCorePort for MemoryNucleus {
     fn publish(&self, request: PublishToIoTCoreRequest) -> PortFuture<'_, ()> {
         Box::pin(async move {
+            if request.topic_name == SILENT {
+                return std::future::pending().await;
+            }
             let message = MqttMessage {
                 topic_name: request.topic_name.clone(),
                 payload: request.payload,
@@ -359,6 +364,9 @@ impl IotCorePort for MemoryNucleus {
         Box::pin(async move {
             if filter.starts_with("refused/") {
                 return Err(IpcError::service("The broker refused the subscription"));
+            }
+            if filter == SILENT {
+                return std::future::pending().await;
             }
             let (sender, messages) = mpsc::channel(QUEUE);
             self.state().subscriptions.push((filter.to_owned(), sender));

@@ -53,6 +53,19 @@ impl Call<'_> {
             .check(self.identity, service, operation, resource)
     }
 
+    /// The component that calls, where it is one.
+    fn component(&self) -> Result<&Arc<str>, IpcError> {
+        let caller = self.caller();
+        if self.identity.is_cli() {
+            return Err(IpcError::not_found(
+                format!("Component with name {caller} not found in Greengrass"),
+                Some("Component"),
+                Some(caller),
+            ));
+        }
+        Ok(caller)
+    }
+
     /// The name of the component that calls; for CLI clients the name of that identity, which
     /// is no component's.
     fn caller(&self) -> &Arc<str> {
@@ -190,6 +203,11 @@ impl Operation {
     /// A response after which events follow.
     pub(crate) fn opening(&self) -> &MessageTemplate {
         &self.opening
+    }
+
+    /// Whether events may follow the response.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.event.is_some()
     }
 
     /// An event. Operations without events have the opening's, which nobody sends.

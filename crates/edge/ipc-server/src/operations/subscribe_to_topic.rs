@@ -6,7 +6,11 @@ use sward_ipc_model::{
     IpcError, Operation, ReceiveMode, SubscribeToTopic, SubscribeToTopicRequest,
     SubscribeToTopicResponse,
 };
-use sward_policy::topic::LocalFilter;
+use sward_policy::topic::{LocalFilter, local_levels};
+
+/// Levels of a filter. Each costs memory while the subscription stands, and all are walked down
+/// when it ends; topics of one's own rarely have ten.
+const MAX_LEVELS: usize = 256;
 
 impl Handler for SubscribeToTopic {
     fn handle(call: &Call<'_>, request: SubscribeToTopicRequest) -> Handled {
@@ -17,6 +21,11 @@ impl Handler for SubscribeToTopic {
             Ok(filter) => filter,
             Err(_) => return refused(IpcError::invalid("The topic is blank")),
         };
+        if local_levels(&request.topic).nth(MAX_LEVELS).is_some() {
+            return refused(IpcError::invalid(format!(
+                "The topic has more than {MAX_LEVELS} levels"
+            )));
+        }
         let default = if filter.has_wildcard() {
             ReceiveMode::FromOthers
         } else {

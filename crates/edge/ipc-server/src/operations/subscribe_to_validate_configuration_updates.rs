@@ -1,13 +1,17 @@
 //! Asks the caller before a deployment changes its configuration.
 
-use super::{Call, Events, Handled, Handler, stream};
+use super::{Call, Events, Handled, Handler, refused, stream};
 use sward_ipc_model::{
     Empty, SubscribeToValidateConfigurationUpdates, ValidateConfigurationUpdateEvents,
 };
 
 impl Handler for SubscribeToValidateConfigurationUpdates {
     fn handle(call: &Call<'_>, _request: Empty) -> Handled {
-        let questions = call.shared.ports.configuration.validations(call.caller());
+        let component = match call.component() {
+            Ok(component) => component,
+            Err(error) => return refused(error),
+        };
+        let questions = call.shared.ports.configuration.validations(component);
         let events = Events::source(move |sink| async move {
             let Some(mut questions) = questions else {
                 // An earlier subscription of the component is asked; this one stays silent.

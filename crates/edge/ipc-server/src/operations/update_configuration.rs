@@ -16,8 +16,11 @@ impl Handler for UpdateConfiguration {
             Ok(update) => update,
             Err(error) => return refused(error),
         };
+        let component = match call.component() {
+            Ok(component) => Arc::clone(component),
+            Err(error) => return refused(error),
+        };
         let configuration = Arc::clone(&call.shared.ports.configuration);
-        let component = Arc::clone(call.caller());
         later::<UpdateConfiguration>(async move {
             let outcome = configuration
                 .update(
@@ -46,12 +49,12 @@ struct Update {
 
 impl Update {
     fn parse(request: UpdateConfigurationRequest) -> Result<Self, IpcError> {
-        let value = request
-            .value_to_merge
-            .ok_or_else(|| IpcError::invalid("valueToMerge is required"))?;
         let seconds = request
             .timestamp
-            .ok_or_else(|| IpcError::invalid("timestamp is required"))?;
+            .ok_or_else(|| IpcError::invalid("Timestamp is required"))?;
+        let value = request
+            .value_to_merge
+            .ok_or_else(|| IpcError::invalid("ValueToMerge is required"))?;
         let key_path = request.key_path.unwrap_or_default();
         let is_restricted = |key: &String| key.eq_ignore_ascii_case(RESTRICTED);
         let touches_restricted = match key_path.first() {
@@ -104,8 +107,8 @@ mod tests {
             r#"{"timestamp":1767323045.5,"valueToMerge":{"b":2}}"#,
             Ok(1_767_323_045_500),
         );
-        check(r#"{"timestamp":1}"#, Err("valueToMerge is required"));
-        check(r#"{"valueToMerge":{}}"#, Err("timestamp is required"));
+        check(r#"{"timestamp":1}"#, Err("ValueToMerge is required"));
+        check(r#"{"valueToMerge":{}}"#, Err("Timestamp is required"));
         check(
             r#"{"timestamp":-1,"valueToMerge":{}}"#,
             Err("timestamp is not a time after 1970"),
