@@ -82,32 +82,22 @@ impl<'a> Message<'a> {
             headers: frame.headers,
             payload: frame.payload,
         };
-        for header in frame.headers {
+        let mut headers = frame.headers;
+        while let Some(header) = headers.next_raw() {
             let header = header?;
             // A header of another type than expected is not recognised, as in the C runtime.
-            match header.value {
-                HeaderValue::Int32(value) if header.name.eq_ignore_ascii_case(TYPE) => {
-                    kind = Some(value);
-                }
-                HeaderValue::Int32(value) if header.name.eq_ignore_ascii_case(FLAGS) => {
-                    flags = Some(value);
-                }
-                HeaderValue::Int32(value) if header.name.eq_ignore_ascii_case(STREAM_ID) => {
-                    stream = Some(value);
-                }
-                HeaderValue::String(value) => match header.name.len() {
-                    8 if header.name.eq_ignore_ascii_case(":version") => {
-                        message.version = Some(value);
-                    }
-                    9 if header.name.eq_ignore_ascii_case("operation") => {
-                        message.operation = Some(value);
-                    }
-                    18 if header.name.eq_ignore_ascii_case("service-model-type") => {
-                        message.service_model_type = Some(value);
-                    }
-                    _ => {}
-                },
-                _ => {}
+            if is_named(header.name, TYPE) {
+                kind = header.int32().or(kind);
+            } else if is_named(header.name, FLAGS) {
+                flags = header.int32().or(flags);
+            } else if is_named(header.name, STREAM_ID) {
+                stream = header.int32().or(stream);
+            } else if is_named(header.name, "service-model-type") {
+                message.service_model_type = header.string().or(message.service_model_type);
+            } else if is_named(header.name, "operation") {
+                message.operation = header.string().or(message.operation);
+            } else if is_named(header.name, ":version") {
+                message.version = header.string().or(message.version);
             }
         }
         let kind = kind.ok_or(ProtocolError::HeaderMissing { name: TYPE })?;
@@ -125,6 +115,12 @@ impl<'a> Message<'a> {
     pub fn terminates(&self) -> bool {
         self.flags & FLAG_TERMINATE_STREAM != 0
     }
+}
+
+/// Whether a header has this name; nearly all spell it as we do.
+fn is_named(name: &[u8], expected: &str) -> bool {
+    name.len() == expected.len()
+        && (name == expected.as_bytes() || name.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// Appends a message that has no headers but the three that every message has.

@@ -12,8 +12,8 @@ use sward_ipc_model::{
 use sward_policy::topic::{Invalid, check_local_publish};
 use trie::Trie;
 
-/// Bytes of an event besides its payload, for the accounting of outboxes.
-const EVENT_OVERHEAD: usize = 160;
+/// A publisher whose frames have been larger than this gives their buffer back.
+const KEPT_FRAME: usize = 64 * 1024;
 
 /// One SubscribeToTopic stream.
 #[derive(Debug)]
@@ -59,10 +59,6 @@ impl<'a> EventPayload<'a> {
                 b"}}}",
             ],
         }
-    }
-
-    fn length(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
     }
 }
 
@@ -127,27 +123,41 @@ impl Bus {
         }
     }
 
-    /// The subscribers that a topic reaches now.
+    /// The subscribers that a topic reaches now; those whose event is the same frame are neighbours.
     pub(crate) fn route(&self, topic: &str) -> Route {
         let mut subscribers = Vec::new();
         self.trie()
             .matches(topic, |subscriber| subscribers.push(Arc::clone(subscriber)));
+        subscribers.sort_by_key(|subscriber| subscriber.stream);
         subscribers.into()
     }
 
-    /// Puts a message into the outbox of each subscriber that wants it.
-    pub(crate) fn deliver(&self, route: &Route, publisher: &str, payload: &EventPayload<'_>) {
-        let length = payload.length() + EVENT_OVERHEAD;
+    /// Puts a message into the outbox of each subscriber that wants it. The event is encoded into
+    /// `frame` once for all subscribers that have the same stream number.
+    pub(crate) fn deliver(
+        &self,
+        route: &Route,
+        publisher: &str,
+        payload: &EventPayload<'_>,
+        frame: &mut Vec<u8>,
+    ) {
+        let mut encoded_for = None;
         for subscriber in route.iter() {
             if subscriber.receive_mode == ReceiveMode::FromOthers && *subscriber.owner == *publisher
             {
                 continue;
             }
-            let delivery = subscriber.outbox.deliver(length, |frames| {
-                let written = self.event.write(frames, subscriber.stream, &payload.parts);
+            if encoded_for != Some(subscriber.stream) {
+                frame.clear();
+                let written = self.event.write(frame, subscriber.stream, &payload.parts);
                 if let Err(error) = written {
                     tracing::warn!(%error, "a message is too long for its subscribers");
+                    return;
                 }
+                encoded_for = Some(subscriber.stream);
+            }
+            let delivery = subscriber.outbox.deliver(frame.len(), |frames| {
+                frames.extend_from_slice(frame);
             });
             if delivery == Delivery::Dropped && subscriber.outbox.dropped().is_power_of_two() {
                 tracing::warn!(
@@ -156,6 +166,9 @@ impl Bus {
                     "messages are dropped, the subscriber does not keep up"
                 );
             }
+        }
+        if frame.capacity() > KEPT_FRAME {
+            *frame = Vec::new();
         }
     }
 }
@@ -217,7 +230,8 @@ impl LocalPublisher {
             }
             _ => return Err(IpcError::invalid("The message is neither JSON nor binary")),
         };
-        self.bus.deliver(&route, publisher, &payload);
+        self.bus
+            .deliver(&route, publisher, &payload, &mut Vec::new());
         Ok(())
     }
 }

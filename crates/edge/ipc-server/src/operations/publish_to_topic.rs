@@ -12,8 +12,9 @@ use crate::tokens::Identity;
 use std::collections::HashMap;
 use sward_ipc_model::{IpcError, Operation, PublishToTopic};
 
-/// Topics that one connection remembers.
+/// Topics that one connection remembers, and the longest of them: a topic may have megabytes.
 const MAX_ROUTES: usize = 256;
+const MAX_REMEMBERED_TOPIC: usize = 1024;
 
 /// The verdict and the subscribers of topics that this connection has published to. All of it is
 /// void when a policy or a subscription changes.
@@ -22,6 +23,8 @@ pub(crate) struct RouteCache {
     policies: u64,
     bus: u64,
     routes: HashMap<Box<str>, Route>,
+    /// Of the last event, kept for its memory.
+    frame: Vec<u8>,
 }
 
 impl RouteCache {
@@ -30,23 +33,27 @@ impl RouteCache {
         shared: &Shared,
         identity: &Identity,
         topic: &str,
-    ) -> Result<&Route, IpcError> {
+    ) -> Result<Route, IpcError> {
         let (policies, bus) = (shared.policies.generation(), shared.bus.generation());
         if (self.policies, self.bus) != (policies, bus) {
             self.routes.clear();
             (self.policies, self.bus) = (policies, bus);
         }
-        if !self.routes.contains_key(topic) {
-            shared
-                .policies
-                .check(identity, Service::PubSub, PublishToTopic::NAME, topic)?;
-            check_topic(topic)?;
-            if self.routes.len() >= MAX_ROUTES {
-                self.routes.clear();
-            }
-            self.routes.insert(topic.into(), shared.bus.route(topic));
+        if let Some(route) = self.routes.get(topic) {
+            return Ok(Route::clone(route));
         }
-        Ok(&self.routes[topic])
+        shared
+            .policies
+            .check(identity, Service::PubSub, PublishToTopic::NAME, topic)?;
+        check_topic(topic)?;
+        if self.routes.len() >= MAX_ROUTES {
+            self.routes.clear();
+        }
+        let route = shared.bus.route(topic);
+        if topic.len() <= MAX_REMEMBERED_TOPIC {
+            self.routes.insert(topic.into(), Route::clone(&route));
+        }
+        Ok(route)
     }
 }
 
@@ -66,6 +73,8 @@ pub(crate) fn publish(
         Body::Json(object) => EventPayload::json(publish.topic_json, object),
         Body::Binary(base64) => EventPayload::binary(publish.topic_json, base64),
     };
-    shared.bus.deliver(route, identity.name(), &event);
+    shared
+        .bus
+        .deliver(&route, identity.name(), &event, &mut routes.frame);
     Ok(())
 }
