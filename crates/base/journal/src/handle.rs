@@ -48,11 +48,21 @@ impl JournalHandle {
         directory: &Path,
         options: JournalOptions,
     ) -> Result<(JournalHandle, Vec<Record>), JournalError> {
+        let place = directory.to_owned();
         let directory = directory.to_owned();
         let (journal, records) = storage
             .run(move || Journal::open(fs, &directory, options))
             .await
             .map_err(|_| JournalError::Stopped)??;
+        let mended = journal.recovered();
+        if mended.cut_bytes > 0 {
+            tracing::warn!(
+                journal = %place.display(),
+                cut_bytes = mended.cut_bytes,
+                damaged_segments = mended.damaged_segments,
+                "a journal had a torn or damaged end, which was cut"
+            );
+        }
         let queue = Queue {
             next: journal.next_sequence(),
             pending: Vec::new(),

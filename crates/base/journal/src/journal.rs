@@ -219,9 +219,11 @@ impl Journal {
         self.has_failed = false;
         self.sync()?;
         for segment in old {
-            self.fs
-                .remove(&segment.path)
-                .map_err(JournalError::io("remove", &segment.path))?;
+            // The content has its new place already. What stays is of an older generation, and
+            // the next open removes it.
+            if let Err(error) = self.fs.remove(&segment.path) {
+                tracing::warn!(%error, path = %segment.path.display(), "an old segment stays");
+            }
         }
         Ok(())
     }

@@ -36,13 +36,18 @@ pub(crate) fn recover(fs: &dyn FileSystem, directory: &Path) -> Result<Content, 
         .map_err(JournalError::io("create the folder of", directory))?;
     let mut found = segments_of(fs, directory)?;
     found.sort_by_key(|header| (header.generation, header.first));
+    let mut lost = Recovered::default();
     while let Some(generation) = found.last().map(|header| header.generation) {
         let of_generation: Vec<Header> = found
             .iter()
             .filter(|header| header.generation == generation)
             .copied()
             .collect();
-        let content = read_generation(fs, directory, generation, &of_generation)?;
+        let mut content = read_generation(fs, directory, generation, &of_generation)?;
+        // What a newer generation lost is lost, also where an older one is still here.
+        lost.cut_bytes += content.recovered.cut_bytes;
+        lost.damaged_segments += content.recovered.damaged_segments;
+        content.recovered = lost.clone();
         found.retain(|header| header.generation != generation);
         if !content.segments.is_empty() {
             for header in found {
@@ -56,7 +61,7 @@ pub(crate) fn recover(fs: &dyn FileSystem, directory: &Path) -> Result<Content, 
         segments: Vec::new(),
         records: Vec::new(),
         next: Sequence(1),
-        recovered: Recovered::default(),
+        recovered: lost,
     })
 }
 

@@ -106,6 +106,43 @@ fn damage_in_the_middle_ends_the_content_and_keeps_the_rest_aside() {
 }
 
 #[test]
+fn a_journal_whose_beginning_is_damaged_says_that_it_lost_its_content() {
+    let fs = MemoryFileSystem::new(15);
+    let (mut journal, _) = open(&fs).expect("a new journal");
+    journal.append(b"one").expect("room");
+    let kept: [&[u8]; 1] = [b"two"];
+    journal.compact(kept).expect("a compaction");
+    drop(journal);
+    fs.damage(
+        Path::new("/journal/0000000000000001-0000000000000002.log"),
+        9,
+    );
+    let (journal, records) = open(&fs).expect("it opens again");
+    assert!(records.is_empty());
+    assert_eq!(journal.recovered().damaged_segments, 1);
+    assert!(journal.recovered().cut_bytes > 32);
+}
+
+#[test]
+fn a_compaction_that_leaves_an_old_file_behind_has_worked() {
+    let fs = MemoryFileSystem::new(16);
+    let (mut journal, _) = open(&fs).expect("a new journal");
+    journal.append(b"old").expect("room");
+    journal.sync().expect("a sync");
+    // It is created, written, synced, renamed, its folder is synced, and then the old one goes.
+    fs.fail_at(fs.operations() + 6, Fault::NoSpace);
+    let kept: [&[u8]; 1] = [b"new"];
+    journal.compact(kept).expect("the new content is there");
+    journal.append(b"more").expect("room");
+    journal.sync().expect("a sync");
+    drop(journal);
+    assert_eq!(fs.list(Path::new(DIRECTORY)).expect("a list").len(), 2);
+    let (_, records) = open(&fs).expect("it opens again");
+    assert_eq!(texts(&records), ["new", "more"]);
+    assert_eq!(fs.list(Path::new(DIRECTORY)).expect("a list").len(), 1);
+}
+
+#[test]
 fn a_full_disk_costs_one_record_and_nothing_before_or_after_it() {
     let fs = MemoryFileSystem::new(5);
     let (mut journal, _) = open(&fs).expect("a new journal");

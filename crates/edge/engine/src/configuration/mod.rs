@@ -74,14 +74,6 @@ impl Configuration {
     ) -> Result<Configuration, ConfigurationError> {
         let (journal, records) =
             JournalHandle::open(storage, fs, directory, JournalOptions::default()).await?;
-        let mended = journal.recovered();
-        if mended.cut_bytes > 0 {
-            tracing::warn!(
-                cut_bytes = mended.cut_bytes,
-                damaged_segments = mended.damaged_segments,
-                "the configuration's journal had a torn end, which was cut"
-            );
-        }
         let mut tree = StampedTree::new();
         for record in &records {
             match Transaction::decode(&record.payload) {
