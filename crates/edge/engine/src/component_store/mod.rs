@@ -184,6 +184,9 @@ impl ComponentStore {
                 continue;
             };
             let folder = artifacts.join(name.as_str());
+            if !folder.is_dir() {
+                continue;
+            }
             for version in file_names(&folder)? {
                 let Ok(version) = version.parse::<ComponentVersion>() else {
                     continue;

@@ -162,3 +162,14 @@ fn a_developers_folders_are_copied_in() {
         .import_recipes(source.path())
         .expect_err("a malformed recipe is refused");
 }
+
+#[test]
+fn a_stray_file_among_the_artifacts_does_not_stop_the_cleaning() {
+    let (root, store) = store();
+    let old = (name("com.example.Old"), version("1.0.0"));
+    fs::create_dir_all(store.artifacts_folder(&old.0, &old.1)).expect("a folder");
+    // As an artifacts folder with a file at its top leaves it.
+    fs::write(root.path().join("packages/artifacts/README.md"), "hi").expect("a file");
+    let gone = store.clean(&BTreeSet::new()).expect("it is cleaned");
+    assert_eq!(gone, [old]);
+}
