@@ -32,8 +32,10 @@ impl RollingFile {
         settings.directory.join(format!("{}.log", self.logger))
     }
 
-    /// Appends whole lines, in as many files as they need.
+    /// Appends whole lines, in as many files as they need. That old files cannot be removed keeps
+    /// no line from being written.
     pub(super) fn write(&mut self, bytes: &[u8], settings: &LogSettings) -> io::Result<()> {
+        let mut pruned = Ok(());
         let limit = settings.file_size_kb.saturating_mul(1024);
         let hour = hour_of(now_ms());
         let mut rest = bytes;
@@ -44,6 +46,7 @@ impl RollingFile {
             let fitting = whole_lines(rest, room);
             if is_old || (fitting == 0 && open.size > 0 && !rest.is_empty()) {
                 self.roll(settings)?;
+                pruned = pruned.and(self.prune(settings));
                 continue;
             }
             // A line longer than a whole file stands alone.
@@ -56,7 +59,7 @@ impl RollingFile {
             open.size += count as u64;
             rest = &rest[count..];
             if rest.is_empty() {
-                return Ok(());
+                return pruned;
             }
         }
     }
@@ -85,17 +88,18 @@ impl RollingFile {
             })
             .find(|path| !path.exists())
             .expect("some number is free");
-        fs::rename(&open.path, target)?;
-        self.prune(settings)
+        fs::rename(&open.path, target)
     }
 
-    /// Removes the oldest rolled files until all together fit.
+    /// Removes the oldest rolled files until all together fit. Others (a log manager) may remove
+    /// some at the same time.
     fn prune(&self, settings: &LogSettings) -> io::Result<()> {
         let mut rolled: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&settings.directory)? {
             let entry = entry?;
-            if is_rolled(&self.logger, &entry.file_name().to_string_lossy()) {
-                let data = entry.metadata()?;
+            if is_rolled(&self.logger, &entry.file_name().to_string_lossy())
+                && let Ok(data) = entry.metadata()
+            {
                 rolled.push((data.modified()?, data.len(), entry.path()));
             }
         }
@@ -106,14 +110,19 @@ impl RollingFile {
             .total_size_kb
             .saturating_sub(settings.file_size_kb)
             .saturating_mul(1024);
+        let mut result = Ok(());
         for (_, size, path) in rolled {
             if total <= room {
                 break;
             }
-            fs::remove_file(path)?;
-            total -= size;
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    result = result.and(Err(error));
+                }
+                _ => total -= size,
+            }
         }
-        Ok(())
+        result
     }
 }
 

@@ -180,3 +180,24 @@ async fn a_log_that_cannot_be_written_costs_its_lines_only() {
     let text = std::fs::read_to_string(folder.path().join("logs/com.x.log")).expect("a file");
     assert_eq!(text.lines().count(), 1);
 }
+
+#[tokio::test]
+async fn what_cannot_be_pruned_costs_no_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = LogSettings {
+        file_size_kb: 1,
+        total_size_kb: 2,
+        ..LogSettings::new(folder.path())
+    };
+    // Of the same name as a rolled file, older than all, and no file that could be removed.
+    let stubborn = folder.path().join("logs/com.x_2020_01_01_00_0.log");
+    std::fs::create_dir_all(stubborn.join("inside")).expect("a folder");
+    let logs = Logs::start(settings).expect("a thread");
+    for n in 0..100 {
+        logs.write("com.x", vec![entry(&format!("line {n}"))]).await;
+        let text = std::fs::read_to_string(folder.path().join("logs/com.x.log")).expect("a file");
+        assert!(text.contains(&format!("line {n}. ")), "line {n} is lost");
+    }
+    let files = files(&folder.path().join("logs"));
+    assert!(files.len() <= 4, "the others are pruned: {files:?}");
+}
