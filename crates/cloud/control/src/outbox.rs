@@ -3,12 +3,13 @@
 //!
 //! A row is removed only when the broker has taken the message, so a device may get a message
 //! twice and never misses one. Rows for one thing go out in the order in which they were written;
-//! when one cannot be published, those behind it wait with it.
+//! when one cannot be published yet, those behind it wait with it. One that the broker refuses for
+//! good is dropped.
 
 use crate::Control;
 use crate::fault::Outcome;
 use crate::jobs::{self, NotificationKind};
-use crate::ports::{MessageProperties, Publication};
+use crate::ports::{MessageProperties, PortError, Publication};
 use crate::scope::Scope;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,11 @@ async fn send_lane(control: &Control, rows: Vec<(i64, Row)>) -> (Vec<i64>, bool)
         let topic = publication.topic.clone();
         match control.ports().publisher.publish(publication).await {
             Ok(()) => sent.push(id),
+            Err(PortError::Refused { because, .. }) => {
+                // It would be refused for ever, and what is behind it would wait for ever.
+                tracing::error!(%topic, error = %because, "the broker never takes this message; it is dropped");
+                sent.push(id);
+            }
             Err(error) => {
                 tracing::warn!(%topic, %error, "cannot publish yet");
                 return (sent, true);

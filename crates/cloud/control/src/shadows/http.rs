@@ -5,6 +5,7 @@ use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
 use crate::ports::{MessageProperties, PortError, Publication};
 use crate::request::{Call, ok};
+use crate::reserved::ReservedError;
 use crate::routes::Matched;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -130,7 +131,13 @@ async fn reserved(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<()
     let replies = control
         .reserved_publish(&call.scope, topic, &call.request.body)
         .await
-        .map_err(|error| Fault::of(Refusal::Invalid, &error))?;
+        .map_err(|error| {
+            let refusal = match &error {
+                ReservedError::UnknownTopic { .. } => Refusal::Invalid,
+                ReservedError::Unavailable { .. } => Refusal::Unavailable,
+            };
+            Fault::of(refusal, &error)
+        })?;
     for reply in replies {
         let publication = Publication {
             account: call.scope.account.clone(),

@@ -15,7 +15,7 @@ use crate::request::Call;
 use crate::reserved::Reply;
 use crate::routes::{self, Matched, Route, route};
 use crate::scope::Scope;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sward_aws_wire::api::ApiResponse;
 use sward_shadow::topic::{ShadowName, is_valid_name};
 use sward_shadow::{Limits, Operation, Section, Slot, Suffix};
@@ -29,6 +29,8 @@ const DEPLOYMENT_LIMITS: Limits = Limits {
     max_document: 126_000,
     ..Limits::CLOUD
 };
+/// The largest payload that the broker takes.
+const LARGEST_MESSAGE: usize = 131_072;
 
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     module: "shadows",
@@ -104,6 +106,15 @@ pub(crate) async fn publish(
     let Some((name, operation)) = ShadowName::parse_request(topic) else {
         return Ok(Vec::new());
     };
+    if let Err(fault) = checked_name(name.thing, name.name) {
+        let body = json!({
+            "code": 400,
+            "message": fault.report.chain(),
+            "timestamp": control.now_ms() / 1000,
+        });
+        let topic = name.topic(operation, Suffix::Rejected);
+        return Ok(vec![Reply::json(topic, &body)]);
+    }
     let served = serve(control, scope, name, operation, payload).await?;
     let mut replies = Vec::new();
     // A change has put its messages into the outbox.
@@ -134,8 +145,10 @@ async fn serve(
         let mut tx = control.read().await?;
         let slot = load(&mut tx, scope, name).await?;
         let outcome = answer(control, slot.as_ref(), name, operation, payload);
+        let mut answer = outcome.answer().clone();
+        fit_into_message(&mut answer);
         return Ok(Served {
-            answer: outcome.answer().clone(),
+            answer,
             rejection: outcome.rejection,
         });
     }
@@ -151,6 +164,16 @@ async fn serve(
         tx.commit().await?;
     }
     Ok(served)
+}
+
+/// Leaves the delta out of an answer that is too large for a message with it: a large deployment
+/// stands in it twice, and devices read it under `desired`.
+fn fit_into_message(answer: &mut Json) {
+    if answer.to_string().len() > LARGEST_MESSAGE
+        && let Some(state) = answer.get_mut("state").and_then(Json::as_object_mut)
+    {
+        state.remove("delta");
+    }
 }
 
 /// Writes a desired document on behalf of a service of ours.
@@ -197,6 +220,13 @@ async fn change(
             store(tx, scope, name, slot, control.now_ms()).await?;
         }
         for publication in &outcome.publications {
+            // A large deployment beside the one before it; nothing of ours listens for that.
+            let too_large = publication.suffix == Suffix::Documents
+                && publication.body.to_string().len() > LARGEST_MESSAGE;
+            if too_large {
+                tracing::debug!(thing_name = name.thing, "documents too large for a message");
+                continue;
+            }
             let topic = name.topic(operation, publication.suffix);
             outbox::publish(tx, scope, topic, &publication.body).await?;
         }

@@ -1,5 +1,5 @@
 use crate::world::World;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TOPIC: &str = "$aws/things/t/shadow";
 
@@ -10,7 +10,7 @@ async fn a_get_is_answered_to_the_asker_and_changes_to_all() {
         .publish(&format!("{TOPIC}/name/S/get"), json!({}))
         .await;
     assert_eq!(replies[0].topic, "$aws/things/t/shadow/name/S/get/rejected");
-    let body: serde_json::Value = serde_json::from_str(&replies[0].payload).expect("JSON");
+    let body: Value = serde_json::from_str(&replies[0].payload).expect("JSON");
     assert_eq!(body["code"], 404);
     assert_eq!(body["message"], "No shadow exists with name: 't~S'");
 
@@ -36,7 +36,7 @@ async fn a_get_is_answered_to_the_asker_and_changes_to_all() {
     assert_eq!(published[1].1["state"], json!({ "a": 1 }));
 
     let replies = world.publish(&format!("{TOPIC}/get"), json!({})).await;
-    let body: serde_json::Value = serde_json::from_str(&replies[0].payload).expect("JSON");
+    let body: Value = serde_json::from_str(&replies[0].payload).expect("JSON");
     assert_eq!(replies[0].topic, "$aws/things/t/shadow/get/accepted");
     assert_eq!(body["state"]["delta"], json!({ "a": 1 }));
 
@@ -47,7 +47,7 @@ async fn a_get_is_answered_to_the_asker_and_changes_to_all() {
         )
         .await;
     assert_eq!(replies[0].topic, "$aws/things/t/shadow/update/rejected");
-    let body: serde_json::Value = serde_json::from_str(&replies[0].payload).expect("JSON");
+    let body: Value = serde_json::from_str(&replies[0].payload).expect("JSON");
     assert_eq!(body["code"], 409);
     assert!(world.published().await.is_empty());
 
@@ -283,4 +283,46 @@ async fn other_reserved_topics_are_nobody_s() {
             "{topic}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_message_that_the_broker_never_takes_holds_up_no_other() {
+    let world = World::new().await;
+    // The answer names the key twice: in the state and in the metadata.
+    let key = "x".repeat(100_000);
+    let update = format!("{TOPIC}/update");
+    world
+        .publish(&update, json!({ "state": { "reported": { key: null } } }))
+        .await;
+    world
+        .publish(&update, json!({ "state": { "reported": { "a": 1 } } }))
+        .await;
+    let told = world.published().await;
+    assert!(told.iter().any(|(topic, body)| {
+        topic.ends_with("/accepted") && body["state"]["reported"]["a"] == 1
+    }));
+}
+
+#[tokio::test]
+async fn a_shadow_has_a_valid_name_over_mqtt_too() {
+    let world = World::new().await;
+    let topic = "$aws/things/t/shadow/name/not a name";
+    let replies = world
+        .publish(
+            &format!("{topic}/update"),
+            json!({ "state": { "reported": { "a": 1 } } }),
+        )
+        .await;
+    assert_eq!(replies[0].topic, format!("{topic}/update/rejected"));
+    let body: Value = serde_json::from_str(&replies[0].payload).expect("JSON");
+    assert_eq!(body["code"], 400);
+    let listed = world
+        .ok(
+            "iotdata",
+            "GET",
+            "/api/things/shadow/ListNamedShadowsForThing/t",
+            json!(null),
+        )
+        .await;
+    assert_eq!(listed.body["results"], json!([]));
 }

@@ -18,6 +18,7 @@ use sward_control::{
 use sward_diagnosis::{Kind, Report};
 use sward_model::{AccountId, Region};
 use sward_store::{Store, StoreOptions};
+use tokio::sync::Barrier;
 
 pub(crate) const START_MS: i64 = 1_795_453_000_250;
 
@@ -42,6 +43,9 @@ impl Entropy for Counter {
     }
 }
 
+/// What a message of MQTT may hold.
+pub(crate) const LARGEST_MESSAGE: usize = 131_072;
+
 /// Remembers what was published; can be switched off.
 #[derive(Default)]
 pub(crate) struct Broker {
@@ -57,6 +61,12 @@ impl Publisher for Broker {
             return Err(PortError::Unavailable {
                 what: "the broker",
                 because: Report::new(Kind::Unavailable, "test", "switched off"),
+            });
+        }
+        if publication.payload.len() > LARGEST_MESSAGE {
+            return Err(PortError::Refused {
+                what: "the broker",
+                because: Report::new(Kind::TooLarge, "test", "larger than a message"),
             });
         }
         self.published
@@ -99,11 +109,19 @@ impl Publisher for Broker {
 
 /// Objects by URI.
 #[derive(Default)]
-pub(crate) struct Buckets(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>);
+pub(crate) struct Buckets(
+    pub(crate) Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Where set, readers wait here for each other.
+    pub(crate) Mutex<Option<Arc<Barrier>>>,
+);
 
 #[async_trait]
 impl ArtifactReader for Buckets {
     async fn digest(&self, _: &Caller, uri: &str) -> Result<ArtifactDigest, ArtifactError> {
+        let meeting = self.1.lock().expect("not poisoned").clone();
+        if let Some(meeting) = meeting {
+            meeting.wait().await;
+        }
         match self.0.lock().expect("not poisoned").get(uri) {
             Some(bytes) => Ok(ArtifactDigest {
                 sha256: Sha256::digest(bytes).into(),
