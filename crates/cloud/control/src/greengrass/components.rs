@@ -162,12 +162,6 @@ async fn create(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let token = body.client_token.as_deref();
     let once = Once::new("CreateComponentVersion", token, &call.request.body)?;
     let scope = &call.scope;
-    {
-        let mut tx = control.read().await?;
-        if let Some(answer) = once.earlier(&mut tx, scope, control.now_ms()).await? {
-            return Ok(answer);
-        }
-    }
     let (recipe, format) = Recipe::parse_for_cloud(&bytes).map_err(refused)?;
     if recipe.name.as_str().starts_with("aws.greengrass.")
         && public::find(recipe.name.as_str()).is_some()
@@ -177,6 +171,9 @@ async fn create(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let (name, version) = (recipe.name.clone(), recipe.version.clone());
     {
         let mut tx = control.read().await?;
+        if let Some(answer) = once.earlier(&mut tx, scope, control.now_ms()).await? {
+            return Ok(answer);
+        }
         refuse_existing(&mut tx, scope, &name, &version).await?;
     }
     let digests = digests(control, call, &recipe).await?;
@@ -185,7 +182,11 @@ async fn create(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let now = control.now_ms();
     let arn = Arn::component_version(&scope.region, &scope.account, &name, &version).to_string();
     let mut tx = control.write().await?;
-    // Somebody may have made the same version while the artifacts were read.
+    // Somebody may have made the same version while the artifacts were read, or it was this very
+    // call, repeated by a client that did not want to wait.
+    if let Some(answer) = once.earlier(&mut tx, scope, now).await? {
+        return Ok(answer);
+    }
     refuse_existing(&mut tx, scope, &name, &version).await?;
     tx.execute(
         "INSERT INTO gg_components

@@ -118,8 +118,8 @@ pub(crate) async fn fleet_status(
         return Ok(());
     };
     let now = control.now_ms();
-    if take_device(&mut tx, scope, thing, &message, now).await? {
-        take_components(&mut tx, scope, thing, &message, now).await?;
+    if let Some(order) = take_device(&mut tx, scope, thing, &message, now).await? {
+        take_components(&mut tx, scope, thing, &message, order, now).await?;
     }
     tx.commit().await?;
     tracing::debug!(
@@ -199,14 +199,23 @@ async fn joined(
     }))
 }
 
-/// Updates the device's own row; `false` when the message is old.
+/// How a message stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Its number is higher than all before: it is the newest, whatever the device's clock says.
+    Newest,
+    /// Its time decides, for each component.
+    ByTime,
+}
+
+/// Updates the device's own row; `None` when the message is old.
 async fn take_device(
     tx: &mut Tx,
     scope: &Scope,
     thing: &str,
     message: &Message,
     now: i64,
-) -> Outcome<bool> {
+) -> Outcome<Option<Order>> {
     let key: [Value; 3] = [
         scope.account.as_str().into(),
         scope.region.as_str().into(),
@@ -220,6 +229,7 @@ async fn take_device(
         )
         .await?;
     let (mut sequence, mut message_ms) = (message.sequence_number, message.timestamp);
+    let mut order = Order::Newest;
     if let Some(row) = known {
         let (last_sequence, last_ms) = (row.int("sequence")?, row.int("message_ms")?);
         let launched = message.trigger.as_deref() == Some("NUCLEUS_LAUNCH");
@@ -229,9 +239,12 @@ async fn take_device(
                 sequence,
                 "an old fleet status is passed over"
             );
-            return Ok(false);
+            return Ok(None);
         }
         if !launched {
+            if sequence <= last_sequence {
+                order = Order::ByTime;
+            }
             // Of two messages out of order the later time stays, so that a third one is not
             // taken for old.
             message_ms = message_ms.max(last_ms);
@@ -274,7 +287,7 @@ async fn take_device(
         ],
     )
     .await?;
-    Ok(true)
+    Ok(Some(order))
 }
 
 /// The state as the API spells it.
@@ -342,6 +355,7 @@ async fn take_components(
     scope: &Scope,
     thing: &str,
     message: &Message,
+    order: Order,
     now: i64,
 ) -> Outcome<()> {
     let mut known = known_components(tx, scope, thing).await?;
@@ -355,6 +369,7 @@ async fn take_components(
             }
         } else if is_state(state) {
             let old = message.message_type == MessageType::Partial
+                && order == Order::ByTime
                 && before
                     .as_ref()
                     .is_some_and(|before| before.message_ms > message.timestamp);

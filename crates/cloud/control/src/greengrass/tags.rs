@@ -148,6 +148,13 @@ pub(super) async fn put(tx: &mut Tx, scope: &Scope, arn: &str, tags: &Tags) -> O
         )
         .await?;
     }
+    let total = get(tx, scope, arn).await?.len();
+    if total > MOST {
+        return Err(Fault::field(
+            "tags",
+            format!("{arn} would have {total} tags, {MOST} are allowed"),
+        ));
+    }
     Ok(())
 }
 

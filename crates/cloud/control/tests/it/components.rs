@@ -406,3 +406,55 @@ async fn tags_are_a_map() {
             .await;
     }
 }
+
+#[tokio::test]
+async fn a_call_repeated_while_the_first_one_reads_gets_the_same_answer() {
+    let world = World::new().await;
+    let uri = "s3://bucket/a.py";
+    world
+        .buckets
+        .0
+        .lock()
+        .expect("not poisoned")
+        .insert(uri.to_owned(), b"x".to_vec());
+    *world.buckets.1.lock().expect("not poisoned") =
+        Some(std::sync::Arc::new(tokio::sync::Barrier::new(2)));
+    let recipe = json!({
+        "RecipeFormatVersion": "2020-01-25", "ComponentName": "a", "ComponentVersion": "1.0.0",
+        "Manifests": [{ "Lifecycle": { "run": "x" }, "Artifacts": [{ "URI": uri }] }],
+    });
+    let mut body = encoded(&recipe.to_string());
+    body["clientToken"] = json!("token-1");
+    let create = "/createComponentVersion";
+    let (first, second) = tokio::join!(
+        world.gg("POST", create, body.clone()),
+        world.gg("POST", create, body.clone()),
+    );
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn tags_of_a_component_are_bounded() {
+    let world = World::new().await;
+    world.component("com.example.A", "1.0.0").await;
+    let tags =
+        "/tags/arn:aws:greengrass:us-east-1:123456789012:components:com.example.A:versions:1.0.0";
+    let many = |from: usize, count: usize| {
+        let tags: serde_json::Map<String, Value> = (from..from + count)
+            .map(|number| (format!("k{number}"), json!("v")))
+            .collect();
+        json!({ "tags": tags })
+    };
+    world.ok("greengrass", "POST", tags, many(0, 50)).await;
+    world
+        .refused(
+            "greengrass",
+            "POST",
+            tags,
+            many(50, 1),
+            400,
+            "ValidationException",
+        )
+        .await;
+    world.ok("greengrass", "POST", tags, many(0, 1)).await;
+}

@@ -309,3 +309,18 @@ async fn the_source_is_the_newest_deployment_of_the_component() {
         made["deploymentId"]
     );
 }
+
+#[tokio::test]
+async fn a_device_whose_clock_was_put_right_is_believed() {
+    let world = world().await;
+    let far_ahead = 4_000_000_000_000;
+    let running = json!([component("A", "1.0.0", "RUNNING", true)]);
+    world
+        .publish(TOPIC, message("COMPLETE", 1, far_ahead, running))
+        .await;
+    let broken = json!([component("A", "1.0.0", "BROKEN", true)]);
+    world
+        .publish(TOPIC, message("PARTIAL", 2, 1000, broken))
+        .await;
+    assert_eq!(installed(&world).await, [pair("A", "BROKEN")]);
+}
