@@ -3,6 +3,7 @@
 use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
 use crate::iot::authority::common_name;
+use crate::iot::own_arn;
 use crate::iot::x509::{self, CertificateFacts};
 use crate::request::{Call, listed, object, ok, seconds};
 use crate::routes::Matched;
@@ -10,7 +11,6 @@ use crate::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use sward_aws_wire::api::ApiResponse;
-use sward_model::Arn;
 use sward_store::{Row, Tx, Value};
 
 const ACTIVE: &str = "ACTIVE";
@@ -106,10 +106,8 @@ pub(super) async fn of_principal(
     scope: &Scope,
     principal: &str,
 ) -> Outcome<CertificateRow> {
-    let arn: Arn = principal
-        .parse()
-        .map_err(|error| Fault::field("principal", format!("{error}")))?;
-    let Some(id) = arn.resource_after("cert/").filter(|_| arn.service == "iot") else {
+    let arn = own_arn(scope, "principal", principal)?;
+    let Some(id) = arn.resource_after("cert/") else {
         return Err(Fault::field(
             "principal",
             format!("principal {principal} is not a certificate"),

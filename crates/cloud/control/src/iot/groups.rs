@@ -2,8 +2,9 @@
 
 use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
+use crate::iot::own_arn;
 use crate::iot::tags::{self, Tag};
-use crate::iot::things::{attribute_map, thing};
+use crate::iot::things::{attribute_map, check_attributes, thing};
 use crate::jobs;
 use crate::request::{Call, listed, object, ok, seconds};
 use crate::routes::Matched;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use sward_aws_wire::api::ApiResponse;
-use sward_model::{Arn, ThingGroupName};
+use sward_model::ThingGroupName;
 use sward_store::{Row, Tx, Value};
 
 /// AWS allows seven levels; deeper chains can only come from damage.
@@ -55,7 +56,7 @@ struct AttributePayload {
 #[serde(rename_all = "camelCase", default)]
 struct Properties {
     thing_group_description: Option<String>,
-    attribute_payload: AttributePayload,
+    attribute_payload: Option<AttributePayload>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -242,12 +243,14 @@ async fn create(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     let scope = &call.scope;
     let arn = scope.iot("thinggroup", name.as_str());
     let properties = body.thing_group_properties;
+    let attributes = properties.attribute_payload.unwrap_or_default().attributes;
+    check_attributes(&attributes)?;
     let mut tx = control.write().await?;
     let id = match group(&mut tx, scope, name.as_str()).await? {
         Some(old)
             if old.parent == body.parent_group_name
                 && old.description == properties.thing_group_description
-                && old.attributes == properties.attribute_payload.attributes =>
+                && old.attributes == attributes =>
         {
             old.id
         }
@@ -280,9 +283,7 @@ async fn create(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
                     Value::from(&id),
                     body.parent_group_name.into(),
                     properties.thing_group_description.into(),
-                    json!(properties.attribute_payload.attributes)
-                        .to_string()
-                        .into(),
+                    json!(attributes).to_string().into(),
                     control.now_ms().into(),
                 ],
             )
@@ -356,11 +357,14 @@ async fn update(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     }
     let properties = body.thing_group_properties;
     let mut attributes = row.attributes;
-    if !properties.attribute_payload.merge {
-        attributes.clear();
+    if let Some(payload) = properties.attribute_payload {
+        if !payload.merge {
+            attributes.clear();
+        }
+        attributes.extend(payload.attributes);
+        attributes.retain(|_, value| !value.is_empty());
     }
-    attributes.extend(properties.attribute_payload.attributes);
-    attributes.retain(|_, value| !value.is_empty());
+    check_attributes(&attributes)?;
     tx.execute(
         "UPDATE iot_groups SET description = $4, attributes = $5, version = version + 1
          WHERE account = $1 AND region = $2 AND name = $3",
@@ -469,17 +473,22 @@ async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
 }
 
 /// The name given as a name or as an ARN.
-fn one_of(name: Option<String>, arn: Option<String>, kind: &str, member: &str) -> Outcome<String> {
+fn one_of(
+    scope: &Scope,
+    name: Option<String>,
+    arn: Option<String>,
+    kind: &str,
+    member: &str,
+) -> Outcome<String> {
     if let Some(name) = name {
         return Ok(name);
     }
     let Some(text) = arn else {
         return Err(Fault::field(member, format!("{member} is missing")));
     };
-    text.parse::<Arn>()
-        .ok()
-        .filter(|arn| arn.service == "iot")
-        .and_then(|arn| arn.resource_after(kind).map(str::to_owned))
+    own_arn(scope, member, &text)?
+        .resource_after(kind)
+        .map(str::to_owned)
         .ok_or_else(|| Fault::field(member, format!("{text} is not the ARN of a {kind}…")))
 }
 
@@ -517,12 +526,19 @@ async fn set_member(
 async fn change_one(control: &Control, call: &Call<'_>, member: bool) -> Outcome<ApiResponse> {
     let body: MemberBody = call.body()?;
     let group_name = one_of(
+        &call.scope,
         body.thing_group_name,
         body.thing_group_arn,
         "thinggroup/",
         "thingGroupName",
     )?;
-    let thing_name = one_of(body.thing_name, body.thing_arn, "thing/", "thingName")?;
+    let thing_name = one_of(
+        &call.scope,
+        body.thing_name,
+        body.thing_arn,
+        "thing/",
+        "thingName",
+    )?;
     let mut tx = control.write().await?;
     set_member(
         control,
@@ -540,7 +556,13 @@ async fn change_one(control: &Control, call: &Call<'_>, member: bool) -> Outcome
 
 async fn change_many(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let body: MemberBody = call.body()?;
-    let thing_name = one_of(body.thing_name, body.thing_arn, "thing/", "thingName")?;
+    let thing_name = one_of(
+        &call.scope,
+        body.thing_name,
+        body.thing_arn,
+        "thing/",
+        "thingName",
+    )?;
     let mut tx = control.write().await?;
     for name in &body.thing_groups_to_add {
         set_member(control, &mut tx, &call.scope, name, &thing_name, true).await?;

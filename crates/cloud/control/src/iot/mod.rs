@@ -26,11 +26,13 @@ pub(crate) use things::{thing, things_of_certificate};
 pub(crate) use x509::CertificateFacts;
 
 use crate::Control;
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::jobs;
 use crate::request::Call;
 use crate::routes::{self, Matched, Route, route};
+use crate::scope::Scope;
 use sward_aws_wire::api::ApiResponse;
+use sward_model::Arn;
 use sward_store::Migration;
 
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
@@ -325,6 +327,26 @@ pub(crate) const ROUTES: &[Route] = &[
         "iot|thing/{0}",
     ),
 ];
+
+/// An ARN of ours. A name in another account or region is another resource, whatever it is called.
+fn own_arn(scope: &Scope, member: &str, text: &str) -> Outcome<Arn> {
+    let arn: Arn = text
+        .parse()
+        .map_err(|error| Fault::field(member, format!("{error}")))?;
+    if arn.service != "iot" {
+        return Err(Fault::field(
+            member,
+            format!("{text} is not the ARN of an IoT resource"),
+        ));
+    }
+    if arn.account != scope.account.as_str() || arn.region != scope.region.as_str() {
+        return Err(Fault::field(
+            member,
+            format!("{text} belongs to another account or region"),
+        ));
+    }
+    Ok(arn)
+}
 
 /// Answers one call to the service `iot`.
 pub(crate) async fn call(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {

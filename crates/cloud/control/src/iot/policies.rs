@@ -4,6 +4,7 @@ use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
 use crate::iot::certificates;
 use crate::iot::groups::group;
+use crate::iot::own_arn;
 use crate::iot::tags::{self, Tag};
 use crate::request::{Call, listed, object, ok, seconds};
 use crate::routes::Matched;
@@ -11,14 +12,14 @@ use crate::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use sward_aws_wire::api::ApiResponse;
-use sward_model::{Arn, PolicyName};
+use sward_model::PolicyName;
 use sward_policy::iot::Policy;
 use sward_store::{Row, Tx, Value};
 
 const MOST_VERSIONS: usize = 5;
 
 #[derive(Clone, Debug)]
-struct PolicyRow {
+pub(super) struct PolicyRow {
     name: String,
     default_version: i64,
     newest_version: i64,
@@ -96,7 +97,7 @@ fn key(scope: &Scope, name: &str) -> [Value; 3] {
     ]
 }
 
-async fn policy(tx: &mut Tx, scope: &Scope, name: &str) -> Outcome<Option<PolicyRow>> {
+pub(super) async fn policy(tx: &mut Tx, scope: &Scope, name: &str) -> Outcome<Option<PolicyRow>> {
     let row = tx
         .optional(
             "SELECT * FROM iot_policies WHERE account = $1 AND region = $2 AND name = $3",
@@ -450,9 +451,7 @@ async fn set_default(
 
 /// Refuses targets that do not exist; the answer is the ARN as it is kept.
 async fn checked_target(tx: &mut Tx, scope: &Scope, target: &str) -> Outcome<String> {
-    let arn: Arn = target
-        .parse()
-        .map_err(|error| Fault::field("target", format!("{error}")))?;
+    let arn = own_arn(scope, "target", target)?;
     if let Some(name) = arn.resource_after("thinggroup/") {
         if group(tx, scope, name).await?.is_none() {
             return Err(Fault::not_found("thing group", name));

@@ -1,7 +1,13 @@
 //! Tags of IoT resources: lists of `{Key, Value}`.
 
 use crate::Control;
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, Outcome, Refusal};
+use crate::iot::groups::group;
+use crate::iot::own_arn;
+use crate::iot::policies::policy;
+use crate::iot::role_aliases::role_alias;
+use crate::iot::things::thing;
+use crate::jobs;
 use crate::request::{Call, listed, ok};
 use crate::routes::Matched;
 use crate::scope::Scope;
@@ -11,6 +17,7 @@ use sward_aws_wire::api::ApiResponse;
 use sward_store::{Tx, Value};
 
 const MOST: usize = 50;
+const LONGEST_VALUE: usize = 256;
 
 /// One tag as IoT spells it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -43,12 +50,14 @@ pub(super) async fn call(
             .ok_or_else(|| Fault::field("resourceArn", "resourceArn is missing"))?;
         let page = call.page(&[], &["nextToken"], MOST, MOST)?;
         let mut tx = control.read().await?;
+        existing(&mut tx, scope, arn).await?;
         let (part, token) = page.cut(get(&mut tx, scope, arn).await?, |tag| tag.key.clone());
         let items = part.into_iter().map(|tag| json!(tag)).collect();
         return Ok(listed("tags", items, "nextToken", token));
     }
     let body: TagBody = call.body()?;
     let mut tx = control.write().await?;
+    existing(&mut tx, scope, &body.resource_arn).await?;
     match matched.name {
         "TagResource" => put(&mut tx, scope, &body.resource_arn, &body.tags).await?,
         _ => {
@@ -69,6 +78,29 @@ pub(super) async fn call(
     }
     tx.commit().await?;
     Ok(ok(json!({})))
+}
+
+/// Refuses ARNs of resources that do not exist or cannot have tags.
+async fn existing(tx: &mut Tx, scope: &Scope, text: &str) -> Outcome<()> {
+    let arn = own_arn(scope, "resourceArn", text)?;
+    let found = match arn.resource.split_once('/') {
+        Some(("thing", name)) => thing(tx, scope, name).await?.is_some(),
+        Some(("thinggroup", name)) => group(tx, scope, name).await?.is_some(),
+        Some(("policy", name)) => policy(tx, scope, name).await?.is_some(),
+        Some(("rolealias", name)) => role_alias(tx, scope, name).await?.is_some(),
+        Some(("job", id)) => jobs::exists(tx, scope, id).await?,
+        _ => {
+            return Err(Fault::field(
+                "resourceArn",
+                format!("{text} is not a resource that can have tags"),
+            ));
+        }
+    };
+    if found {
+        Ok(())
+    } else {
+        Err(Fault::not_found("resource", text))
+    }
 }
 
 /// The tags of a resource, by key.
@@ -94,7 +126,7 @@ async fn get(tx: &mut Tx, scope: &Scope, arn: &str) -> Outcome<Vec<Tag>> {
 }
 
 /// Adds or replaces tags.
-pub(super) async fn put(tx: &mut Tx, scope: &Scope, arn: &str, tags: &[Tag]) -> Outcome<()> {
+pub(crate) async fn put(tx: &mut Tx, scope: &Scope, arn: &str, tags: &[Tag]) -> Outcome<()> {
     if tags.len() > MOST {
         return Err(Fault::field(
             "tags",
@@ -106,6 +138,15 @@ pub(super) async fn put(tx: &mut Tx, scope: &Scope, arn: &str, tags: &[Tag]) -> 
             return Err(Fault::field(
                 "tags",
                 format!("\"{}\" cannot be the key of a tag", tag.key),
+            ));
+        }
+        if tag.value.chars().count() > LONGEST_VALUE {
+            return Err(Fault::field(
+                "tags",
+                format!(
+                    "the value of tag \"{}\" is longer than {LONGEST_VALUE} characters",
+                    tag.key
+                ),
             ));
         }
         tx.execute(
@@ -121,11 +162,19 @@ pub(super) async fn put(tx: &mut Tx, scope: &Scope, arn: &str, tags: &[Tag]) -> 
         )
         .await?;
     }
+    let total = get(tx, scope, arn).await?.len();
+    if total > MOST {
+        return Err(Fault::new(
+            Refusal::Limit,
+            format!("{arn} would have {total} tags, {MOST} are allowed"),
+        )
+        .help("take tags away first"));
+    }
     Ok(())
 }
 
 /// Forgets the tags of a deleted resource.
-pub(super) async fn clear(tx: &mut Tx, scope: &Scope, arn: &str) -> Outcome<()> {
+pub(crate) async fn clear(tx: &mut Tx, scope: &Scope, arn: &str) -> Outcome<()> {
     tx.execute(
         "DELETE FROM iot_tags WHERE account = $1 AND region = $2 AND arn = $3",
         &[

@@ -119,7 +119,7 @@ pub(crate) async fn things_of_certificate(
     .collect()
 }
 
-fn check_attributes(attributes: &BTreeMap<String, String>) -> Outcome<()> {
+pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Outcome<()> {
     if attributes.len() > MOST_ATTRIBUTES {
         return Err(Fault::field(
             "attributePayload",

@@ -24,8 +24,9 @@ use crate::Control;
 use crate::fault::Outcome;
 use crate::request::Call;
 use crate::routes::{Matched, Route, route};
+use crate::scope::Scope;
 use sward_aws_wire::api::ApiResponse;
-use sward_store::Migration;
+use sward_store::{Migration, Tx};
 
 /// The namespace of Greengrass's jobs.
 pub(crate) const GREENGRASS: &str = "aws-gg-deployment";
@@ -88,6 +89,11 @@ pub(crate) const DATA_ROUTES: &[Route] = &[
         "iot|thing/{0}",
     ),
 ];
+
+/// Whether there is a job of that id.
+pub(crate) async fn exists(tx: &mut Tx, scope: &Scope, id: &str) -> Outcome<bool> {
+    Ok(store::job(tx, scope, id).await?.is_some())
+}
 
 /// Answers one job operation of the service `iot`.
 pub(crate) async fn call(

@@ -1,5 +1,5 @@
 use crate::world::{World, text};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn things_are_made_once_changed_by_version_and_deleted_when_free() {
@@ -571,4 +571,137 @@ async fn actions_are_named_for_policies() {
         "iotjobsdata:GetPendingJobExecutions",
         "arn:aws:iot:us-east-1:123456789012:thing/t",
     );
+}
+
+#[tokio::test]
+async fn what_belongs_to_somebody_else_is_not_taken_for_ours() {
+    let world = World::new().await;
+    world.iot("POST", "/things/t", json!({})).await;
+    let group = world.group("G", &[]).await;
+    let allow = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });
+    world.policy("P", allow).await;
+    let (certificate, _, _) = world.certificate("t").await;
+    for foreign in [
+        certificate.replace("us-east-1", "eu-west-1"),
+        certificate.replace("123456789012", "210987654321"),
+        group.replace("123456789012", "210987654321"),
+    ] {
+        // Attached under this name, it would give nobody a permission.
+        world
+            .refused(
+                "iot",
+                "PUT",
+                "/target-policies/P",
+                json!({ "target": foreign }),
+                400,
+                "InvalidRequestException",
+            )
+            .await;
+    }
+    let foreign = "arn:aws:iot:us-east-1:210987654321:thing/t";
+    world
+        .refused(
+            "iot",
+            "PUT",
+            "/thing-groups/addThingToThingGroup",
+            json!({ "thingGroupName": "G", "thingArn": foreign }),
+            400,
+            "InvalidRequestException",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_new_description_keeps_a_group_s_attributes() {
+    let world = World::new().await;
+    let properties = json!({ "attributePayload": { "attributes": { "site": "north" } } });
+    world
+        .iot(
+            "POST",
+            "/thing-groups/G",
+            json!({ "thingGroupProperties": properties }),
+        )
+        .await;
+    world
+        .iot(
+            "PATCH",
+            "/thing-groups/G",
+            json!({ "thingGroupProperties": { "thingGroupDescription": "new" } }),
+        )
+        .await;
+    let shown = world.iot("GET", "/thing-groups/G", json!(null)).await;
+    assert_eq!(
+        shown["thingGroupProperties"],
+        json!({
+            "thingGroupDescription": "new",
+            "attributePayload": { "attributes": { "site": "north" } },
+        })
+    );
+    let bad = json!({ "attributePayload": { "attributes": { "a b": "c" } } });
+    world
+        .refused(
+            "iot",
+            "PATCH",
+            "/thing-groups/G",
+            json!({ "thingGroupProperties": bad }),
+            400,
+            "InvalidRequestException",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn tags_are_bounded_and_belong_to_something() {
+    let world = World::new().await;
+    let group = world.group("G", &[]).await;
+    let many = |from: usize, count: usize| -> Value {
+        (from..from + count)
+            .map(|number| json!({ "Key": format!("k{number}"), "Value": "v" }))
+            .collect()
+    };
+    let tag = |arn: &str, tags: Value| json!({ "resourceArn": arn, "tags": tags });
+    world.iot("POST", "/tags", tag(&group, many(0, 50))).await;
+    world
+        .refused(
+            "iot",
+            "POST",
+            "/tags",
+            tag(&group, many(50, 1)),
+            410,
+            "LimitExceededException",
+        )
+        .await;
+    world.iot("POST", "/tags", tag(&group, many(0, 1))).await;
+    let long = json!([{ "Key": "k0", "Value": "v".repeat(257) }]);
+    world
+        .refused(
+            "iot",
+            "POST",
+            "/tags",
+            tag(&group, long),
+            400,
+            "InvalidRequestException",
+        )
+        .await;
+    let none = group.replace("thinggroup/G", "thinggroup/none");
+    world
+        .refused(
+            "iot",
+            "POST",
+            "/tags",
+            tag(&none, many(0, 1)),
+            404,
+            "ResourceNotFoundException",
+        )
+        .await;
+    world
+        .refused(
+            "iot",
+            "GET",
+            &format!("/tags?resourceArn={none}"),
+            json!(null),
+            404,
+            "ResourceNotFoundException",
+        )
+        .await;
 }
