@@ -20,6 +20,8 @@ use sward_store::{Row, Tx, Value};
 const ACTIVE: &str = "ACTIVE";
 const CANCELED: &str = "CANCELED";
 const INACTIVE: &str = "INACTIVE";
+/// Deleted, and kept out of sight as long as a device's report may still name it.
+const DELETED: &str = "DELETED";
 
 /// One revision of a target.
 #[derive(Clone, Debug)]
@@ -110,10 +112,16 @@ pub(super) async fn deployment(
     scope: &Scope,
     id: &str,
 ) -> Outcome<Option<DeploymentRow>> {
-    one(tx, scope, "id = $3", id).await
+    one(tx, scope, "id = $3 AND status <> 'DELETED'", id).await
 }
 
-/// The deployment whose job it is.
+/// Whether a deployment that was not deleted has this job.
+pub(crate) async fn has_job(tx: &mut Tx, scope: &Scope, job: &str) -> Outcome<bool> {
+    let found = of_job(tx, scope, job).await?;
+    Ok(found.is_some_and(|row| row.status != DELETED))
+}
+
+/// The deployment whose job it is, also a deleted one.
 pub(super) async fn of_job(
     tx: &mut Tx,
     scope: &Scope,
@@ -122,7 +130,7 @@ pub(super) async fn of_job(
     one(tx, scope, "job = $3", job).await
 }
 
-/// The deployment that a device names by its configuration ARN.
+/// The deployment that a device names by its configuration ARN, also a deleted one.
 pub(super) async fn of_configuration(
     tx: &mut Tx,
     scope: &Scope,
@@ -398,7 +406,7 @@ async fn check_parent(
         .optional(
             "SELECT parent_target FROM gg_deployments
              WHERE account = $1 AND region = $2 AND target = $3 AND latest = 1
-               AND parent_target IS NOT NULL AND parent_target <> $4",
+               AND status <> 'DELETED' AND parent_target IS NOT NULL AND parent_target <> $4",
             &scoped(scope, &[&target_arn, parent]),
         )
         .await?;
@@ -523,7 +531,8 @@ async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let mut tx = control.read().await?;
     let rows = tx
         .all(
-            "SELECT * FROM gg_deployments WHERE account = $1 AND region = $2
+            "SELECT * FROM gg_deployments
+             WHERE account = $1 AND region = $2 AND status <> 'DELETED'
              ORDER BY created_ms DESC, revision DESC, id",
             &scoped(&call.scope, &[]),
         )
@@ -604,9 +613,20 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
                 .help("cancel it first"),
         );
     }
+    // A device may still be at it, and what it says at the end must find its place.
     tx.execute(
-        "DELETE FROM gg_deployments WHERE account = $1 AND region = $2 AND id = $3",
-        &scoped(scope, &[id]),
+        "UPDATE gg_deployments SET status = $4
+         WHERE account = $1 AND region = $2 AND id = $3",
+        &scoped(scope, &[id, DELETED]),
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM gg_deployments
+         WHERE account = $1 AND region = $2 AND status = $3 AND NOT EXISTS (
+            SELECT 1 FROM gg_effective e WHERE e.account = gg_deployments.account
+               AND e.region = gg_deployments.region AND e.target = gg_deployments.target
+               AND e.deployment = gg_deployments.id)",
+        &scoped(scope, &[DELETED]),
     )
     .await?;
     tags::clear(&mut tx, scope, &deployment_arn(scope, id)).await?;

@@ -15,6 +15,7 @@ mod public;
 mod tags;
 mod tokens;
 
+pub(crate) use deployments::has_job as has_deployment;
 pub(crate) use effective::{execution_changed, job_canceled, shadow_reported};
 pub(crate) use fleet::fleet_status;
 

@@ -22,6 +22,7 @@ pub(crate) use groups::{
 pub(crate) use keys::KeyPool;
 pub(crate) use policies::documents_of;
 pub(crate) use role_aliases::role_alias;
+pub(crate) use tags::{Tag, clear as clear_tags, put as put_tags};
 pub(crate) use things::{thing, things_of_certificate};
 pub(crate) use x509::CertificateFacts;
 

@@ -3,13 +3,15 @@
 use super::core::{Execution, ExecutionStatus, TargetSelection};
 use super::store::{self, JobRow};
 use super::{AbortConfig, GREENGRASS, NewJob, RolloutConfig, TimeoutConfig, machine};
-use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
+use crate::iot::{Tag, clear_tags, put_tags};
 use crate::request::{Call, listed, object, ok, seconds};
 use crate::routes::Matched;
 use crate::scope::Scope;
+use crate::{Control, greengrass};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use sward_aws_wire::api::ApiResponse;
 use sward_deployment::DeploymentDocument;
 use sward_model::{Arn, JobId};
@@ -30,6 +32,14 @@ struct CreateBody {
     abort_config: Option<AbortConfig>,
     timeout_config: TimeoutConfig,
     namespace_id: Option<String>,
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct CancelExecutionBody {
+    expected_version: Option<u64>,
+    status_details: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,11 +129,27 @@ async fn create(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
             format!("the description is longer than {LONGEST_DESCRIPTION} characters"),
         ));
     }
+    if let Some(namespace) = &body.namespace_id {
+        let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+        if !(1..=64).contains(&namespace.len()) || !namespace.bytes().all(fits) {
+            return Err(Fault::field(
+                "namespaceId",
+                format!("\"{namespace}\" is not 1 to 64 letters, digits, '_' and '-'"),
+            ));
+        }
+    }
     let mut targets = Vec::new();
     for text in &body.targets {
         let target: Arn = text
             .parse()
             .map_err(|error| Fault::field("targets", format!("{error}")))?;
+        let scope = &call.scope;
+        if target.account != scope.account.as_str() || target.region != scope.region.as_str() {
+            return Err(Fault::field(
+                "targets",
+                format!("{text} belongs to another account or region"),
+            ));
+        }
         targets.push(target);
     }
     if targets.is_empty() {
@@ -158,6 +184,7 @@ async fn create(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
         timeout: body.timeout_config,
     };
     machine::create(control, &mut tx, scope, new).await?;
+    put_tags(&mut tx, scope, &arn(scope, id.as_str()), &body.tags).await?;
     tx.commit().await?;
     Ok(ok(object([
         ("jobArn", Some(json!(arn(scope, id.as_str())))),
@@ -235,6 +262,9 @@ async fn describe(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiRe
 
 async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
     let page = call.page(&["maxResults"], &["nextToken"], 250, 250)?;
+    let group = call
+        .query("thingGroupName")
+        .map(|name| call.scope.iot("thinggroup", name).to_string());
     let mut tx = control.read().await?;
     let rows: Vec<JobRow> = store::jobs(&mut tx, &call.scope)
         .await?
@@ -248,6 +278,9 @@ async fn list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
                 && call
                     .query("namespaceId")
                     .is_none_or(|name| row.namespace == name)
+                && group
+                    .as_ref()
+                    .is_none_or(|group| row.targets.contains(group))
         })
         .collect();
     let (part, token) = page.cut(rows, |row| row.id.clone());
@@ -302,7 +335,7 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     let scope = &call.scope;
     let mut tx = control.write().await?;
     let row = existing(&mut tx, scope, id).await?;
-    if row.namespace == GREENGRASS {
+    if row.namespace == GREENGRASS && greengrass::has_deployment(&mut tx, scope, id).await? {
         return Err(Fault::new(
             Refusal::Invalid,
             format!("job {id} belongs to a deployment"),
@@ -319,6 +352,7 @@ async fn delete(control: &Control, call: &Call<'_>, id: &str) -> Outcome<ApiResp
     // Devices must see their queues shrink before the rows go.
     machine::cancel(control, &mut tx, scope, id, "DELETED", true).await?;
     store::forget(&mut tx, scope, id).await?;
+    clear_tags(&mut tx, scope, &arn(scope, id)).await?;
     tx.commit().await?;
     Ok(ok(json!({})))
 }
@@ -373,12 +407,15 @@ async fn executions_of_thing(
 ) -> Outcome<ApiResponse> {
     let page = call.page(&["maxResults"], &["nextToken"], 250, 250)?;
     let namespace = call.query("namespaceId");
+    let job = call.query("jobId");
     let mut tx = control.read().await?;
     let executions: Vec<Execution> = store::executions_of_thing(&mut tx, &call.scope, thing)
         .await?
         .into_iter()
         .filter(|(of, execution)| {
-            namespace.is_none_or(|name| of == name) && has_status(call, execution)
+            namespace.is_none_or(|name| of == name)
+                && job.is_none_or(|id| execution.job_id == id)
+                && has_status(call, execution)
         })
         .map(|(_, execution)| execution)
         .collect();
@@ -461,10 +498,23 @@ async fn cancel_execution(
     id: &str,
 ) -> Outcome<ApiResponse> {
     let force = call.flag("force")?;
+    let body: CancelExecutionBody = call.body()?;
     let scope = &call.scope;
     let mut tx = control.write().await?;
     let row = existing(&mut tx, scope, id).await?;
     let execution = one_execution(&mut tx, scope, thing, id, None).await?;
+    if let Some(expected) = body
+        .expected_version
+        .filter(|version| *version != execution.version_number)
+    {
+        return Err(Fault::new(
+            Refusal::VersionConflict,
+            format!(
+                "the execution of job {id} on thing {thing} has version {}, not {expected}",
+                execution.version_number
+            ),
+        ));
+    }
     let refused = execution.status.is_terminal()
         || (execution.status == ExecutionStatus::InProgress && !force);
     if refused {
@@ -478,7 +528,12 @@ async fn cancel_execution(
     }
     let now = u64::try_from(control.now_ms()).unwrap_or(0);
     let mut queue = store::queue(&mut tx, scope, thing, &row.namespace, None).await?;
-    let (changed, notifications) = queue.end(id, ExecutionStatus::Canceled, !force, now);
+    let (mut changed, notifications) = queue.end(id, ExecutionStatus::Canceled, !force, now);
+    if let Some(details) = body.status_details {
+        for (_, execution) in &mut changed {
+            execution.status_details.clone_from(&details);
+        }
+    }
     machine::settle(control, &mut tx, scope, &row.namespace, changed).await?;
     machine::announce(&mut tx, scope, thing, &row.namespace, notifications).await?;
     tx.commit().await?;
@@ -503,11 +558,14 @@ async fn delete_execution(
             format!("the execution of job {id} on thing {thing} is IN_PROGRESS"),
         ));
     }
-    let now = u64::try_from(control.now_ms()).unwrap_or(0);
-    let mut queue = store::queue(&mut tx, scope, thing, &row.namespace, None).await?;
-    let (changed, notifications) = queue.end(id, ExecutionStatus::Removed, !force, now);
-    machine::settle(control, &mut tx, scope, &row.namespace, changed).await?;
-    machine::announce(&mut tx, scope, thing, &row.namespace, notifications).await?;
+    // An earlier execution is deleted without a word to the one that waits now.
+    if !execution.status.is_terminal() {
+        let now = u64::try_from(control.now_ms()).unwrap_or(0);
+        let mut queue = store::queue(&mut tx, scope, thing, &row.namespace, None).await?;
+        let (changed, notifications) = queue.end(id, ExecutionStatus::Removed, !force, now);
+        machine::settle(control, &mut tx, scope, &row.namespace, changed).await?;
+        machine::announce(&mut tx, scope, thing, &row.namespace, notifications).await?;
+    }
     store::forget_execution(&mut tx, scope, &execution).await?;
     tx.commit().await?;
     Ok(ok(json!({})))

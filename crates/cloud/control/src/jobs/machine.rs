@@ -111,7 +111,7 @@ pub(crate) async fn cancel(
     let Some(mut row) = store::job(tx, scope, id).await? else {
         return Err(Fault::not_found("job", id));
     };
-    row.forced |= force;
+    row.forced |= force && row.state.status != JobStatus::Completed;
     let event = JobEvent::Cancel {
         force,
         reason_code: reason.to_owned(),
@@ -159,6 +159,7 @@ pub(super) async fn drive(
                 JobEffect::StatusChanged(status) => {
                     if status != JobStatus::InProgress {
                         row.completed_ms = Some(now);
+                        store::forget_members(tx, scope, &row.id).await?;
                     }
                     if row.namespace == GREENGRASS && status == JobStatus::Canceled {
                         greengrass::job_canceled(tx, scope, &row.id).await?;
@@ -312,7 +313,8 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// A thing's groups changed: continuous jobs gain or lose it.
+/// A thing's groups changed: continuous jobs gain or lose it. One that is no more is lost to all
+/// jobs.
 pub(crate) async fn membership_changed(
     control: &Control,
     tx: &mut Tx,
@@ -324,7 +326,8 @@ pub(crate) async fn membership_changed(
         let target = scope.iot("thinggroup", &group).to_string();
         wanted.extend(store::jobs_of_target(tx, scope, &target).await?);
     }
-    if iot::thing(tx, scope, thing).await?.is_some() {
+    let exists = iot::thing(tx, scope, thing).await?.is_some();
+    if exists {
         let target = scope.iot("thing", thing).to_string();
         wanted.extend(store::jobs_of_target(tx, scope, &target).await?);
     }
@@ -333,12 +336,26 @@ pub(crate) async fn membership_changed(
         .into_iter()
         .collect();
     for id in wanted.difference(&counted) {
-        change_member(control, tx, scope, id, thing, true).await?;
+        change_member(control, tx, scope, id, thing, Member::Joins).await?;
     }
+    let leaves = if exists {
+        Member::Leaves
+    } else {
+        Member::IsGone
+    };
     for id in counted.difference(&wanted) {
-        change_member(control, tx, scope, id, thing, false).await?;
+        change_member(control, tx, scope, id, thing, leaves).await?;
     }
     Ok(())
+}
+
+/// What happened to a thing, seen from a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Member {
+    Joins,
+    Leaves,
+    /// The thing itself was deleted.
+    IsGone,
 }
 
 async fn change_member(
@@ -347,16 +364,16 @@ async fn change_member(
     scope: &Scope,
     id: &str,
     thing: &str,
-    member: bool,
+    change: Member,
 ) -> Outcome<()> {
     let Some(mut row) = store::job(tx, scope, id).await? else {
         return Ok(());
     };
-    let lives = row.state.status == JobStatus::InProgress
-        && row.state.target_selection == TargetSelection::Continuous;
-    if !lives {
+    let follows = row.state.target_selection == TargetSelection::Continuous;
+    if row.state.status != JobStatus::InProgress || !(follows || change == Member::IsGone) {
         return Ok(());
     }
+    let member = change == Member::Joins;
     store::set_member(tx, scope, id, thing, member).await?;
     let pending = store::executions(tx, scope, id, thing)
         .await?

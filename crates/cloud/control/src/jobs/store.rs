@@ -116,10 +116,20 @@ pub(super) async fn save(tx: &mut Tx, scope: &Scope, job: &JobRow) -> Outcome<()
     Ok(())
 }
 
-pub(super) async fn forget(tx: &mut Tx, scope: &Scope, id: &str) -> Outcome<()> {
+/// Forgets whom a job is for: nobody joins or leaves a job that has ended.
+pub(super) async fn forget_members(tx: &mut Tx, scope: &Scope, id: &str) -> Outcome<()> {
     for sql in [
         "DELETE FROM job_targets WHERE account = $1 AND region = $2 AND job = $3",
         "DELETE FROM job_members WHERE account = $1 AND region = $2 AND job = $3",
+    ] {
+        tx.execute(sql, &scoped(scope, &[id])).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn forget(tx: &mut Tx, scope: &Scope, id: &str) -> Outcome<()> {
+    forget_members(tx, scope, id).await?;
+    for sql in [
         "DELETE FROM job_executions WHERE account = $1 AND region = $2 AND job = $3",
         "DELETE FROM jobs WHERE account = $1 AND region = $2 AND id = $3",
     ] {

@@ -592,3 +592,79 @@ async fn a_report_without_details_does_not_inherit_those_of_the_deployment_befor
     assert_eq!(shown[0]["coreDeviceExecutionStatus"], "IN_PROGRESS");
     assert_eq!(shown[0].get("reason"), None);
 }
+
+#[tokio::test]
+async fn large_thing_deployments_reach_the_device_one_after_the_other() {
+    let world = thing_world().await;
+    for number in 1..=3 {
+        let merge = json!({ "number": number, "large": "x".repeat(80_000) }).to_string();
+        let made = world
+            .gg(
+                "POST",
+                "/deployments",
+                json!({
+                    "targetArn": thing_arn("core1"),
+                    "components": { "com.example.Hello": {
+                        "componentVersion": "1.0.0", "configurationUpdate": { "merge": merge },
+                    }},
+                }),
+            )
+            .await;
+        let id = text(&made["deploymentId"]);
+        let told = world.published().await;
+        let accepted = told
+            .iter()
+            .find(|(topic, _)| *topic == format!("{SHADOW}/update/accepted"))
+            .expect("the device is told");
+        let document = text(&accepted.1["state"]["desired"]["fleetConfig"]);
+        assert!(document.contains(&id));
+        // One that was away asks.
+        let replies = world.publish(&format!("{SHADOW}/get"), json!({})).await;
+        assert!(replies[0].payload.len() <= crate::world::LARGEST_MESSAGE);
+        let body: Value = serde_json::from_str(&replies[0].payload).expect("JSON");
+        assert!(text(&body["state"]["desired"]["fleetConfig"]).contains(&id));
+    }
+}
+
+#[tokio::test]
+async fn a_device_ends_a_deployment_that_was_deleted_meanwhile() {
+    let world = thing_world().await;
+    let group = world.group("G", &["core1"]).await;
+    let made = deploy(&world, &group, "1.0.0").await;
+    let (id, job) = (text(&made["deploymentId"]), text(&made["iotJobId"]));
+    let update = format!("$aws/things/core1/jobs/{job}/namespace-aws-gg-deployment/update");
+    world
+        .publish(&update, json!({ "status": "IN_PROGRESS" }))
+        .await;
+    let path = format!("/deployments/{id}");
+    world.gg("POST", &format!("{path}/cancel"), json!({})).await;
+    let job_path = format!("/jobs/{job}");
+    world
+        .refused(
+            "iot",
+            "DELETE",
+            &job_path,
+            json!(null),
+            400,
+            "InvalidRequestException",
+        )
+        .await;
+    world.gg("DELETE", &path, json!(null)).await;
+    for filter in ["ALL", "LATEST_ONLY"] {
+        let listed = world
+            .gg(
+                "GET",
+                &format!("/deployments?historyFilter={filter}"),
+                json!(null),
+            )
+            .await;
+        assert_eq!(listed["deployments"], json!([]));
+    }
+    world
+        .publish(&update, json!({ "status": "SUCCEEDED" }))
+        .await;
+    let shown = effective(&world, "core1").await;
+    assert_eq!(shown[0]["coreDeviceExecutionStatus"], "SUCCEEDED");
+    world.iot("DELETE", &job_path, json!(null)).await;
+    world.gg("DELETE", "/coreDevices/core1", json!(null)).await;
+}

@@ -394,6 +394,8 @@ async fn bad_jobs_are_refused() {
         json!({ "targets": [target] }),
         json!({ "targets": [], "document": "{}" }),
         json!({ "targets": ["x"], "document": "{}" }),
+        json!({ "targets": [target.replace("123456789012", "210987654321")], "document": "{}" }),
+        json!({ "targets": [target], "document": "{}", "namespaceId": "a/b" }),
         json!({ "targets": [target], "document": "{" }),
         json!({ "targets": [target], "document": format!("\"{}\"", "x".repeat(32_768)) }),
         json!({ "targets": [target], "document": "{}", "targetSelection": "SOMETIMES" }),
@@ -445,4 +447,160 @@ async fn a_notification_says_how_things_are_when_it_is_sent() {
             assert_eq!(body["jobs"]["QUEUED"][0]["jobId"], "k", "{body}");
         }
     }
+}
+
+#[tokio::test]
+async fn deleting_an_old_execution_leaves_the_one_that_waits() {
+    let world = World::new().await;
+    world.iot("POST", "/things/t", json!({})).await;
+    world.group("G", &["t"]).await;
+    job(
+        &world,
+        "j",
+        json!({ "targets": [arn("thinggroup", "G")], "targetSelection": "CONTINUOUS" }),
+    )
+    .await;
+    let member = json!({ "thingGroupName": "G", "thingName": "t" });
+    world
+        .iot("PUT", "/thing-groups/removeThingFromThingGroup", member)
+        .await;
+    world.join("G", "t").await;
+    world.published().await;
+    world
+        .iot("DELETE", "/things/t/jobs/j/executionNumber/1", json!(null))
+        .await;
+    assert_eq!(world.published().await, []);
+    let left = world.iot("GET", "/things/t/jobs", json!(null)).await;
+    let left = left["executionSummaries"].as_array().expect("a list");
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["jobExecutionSummary"]["executionNumber"], 2);
+    assert_eq!(left[0]["jobExecutionSummary"]["status"], "QUEUED");
+}
+
+#[tokio::test]
+async fn a_cancel_by_version_meets_that_version_only_and_leaves_its_details() {
+    let world = World::new().await;
+    world.iot("POST", "/things/t", json!({})).await;
+    job(&world, "j", json!({ "targets": [arn("thing", "t")] })).await;
+    let cancel = "/things/t/jobs/j/cancel";
+    world
+        .refused(
+            "iot",
+            "PUT",
+            cancel,
+            json!({ "expectedVersion": 2 }),
+            409,
+            "VersionConflictException",
+        )
+        .await;
+    world
+        .iot(
+            "PUT",
+            cancel,
+            json!({ "expectedVersion": 1, "statusDetails": { "why": "enough" } }),
+        )
+        .await;
+    let shown = world.iot("GET", "/things/t/jobs/j", json!(null)).await;
+    assert_eq!(shown["execution"]["status"], "CANCELED");
+    assert_eq!(
+        shown["execution"]["statusDetails"]["detailsMap"],
+        json!({ "why": "enough" })
+    );
+}
+
+/// A job on `t` whose execution the device works on, cancelled so that it may end its work.
+async fn spared(world: &World) {
+    world.iot("POST", "/things/t", json!({})).await;
+    job(world, "j", json!({ "targets": [arn("thing", "t")] })).await;
+    let update = "$aws/things/t/jobs/j/update";
+    world
+        .publish(update, json!({ "status": "IN_PROGRESS" }))
+        .await;
+    world.iot("PUT", "/jobs/j/cancel", json!({})).await;
+    world.published().await;
+}
+
+#[tokio::test]
+async fn a_forced_cancel_ends_what_the_one_before_spared() {
+    let world = World::new().await;
+    spared(&world).await;
+    world
+        .iot("PUT", "/jobs/j/cancel?force=true", json!({}))
+        .await;
+    let shown = world.iot("GET", "/things/t/jobs/j", json!(null)).await;
+    assert_eq!(shown["execution"]["status"], "CANCELED");
+    let published = world.published().await;
+    assert_eq!(published[0].0, "$aws/things/t/jobs/notify");
+    assert_eq!(published[0].1["jobs"], json!({}));
+}
+
+#[tokio::test]
+async fn a_device_hears_that_the_job_it_works_on_was_deleted() {
+    let world = World::new().await;
+    spared(&world).await;
+    world.iot("DELETE", "/jobs/j", json!(null)).await;
+    let published = world.published().await;
+    assert_eq!(published[0].0, "$aws/things/t/jobs/notify");
+    assert_eq!(published[0].1["jobs"], json!({}));
+}
+
+#[tokio::test]
+async fn a_deleted_thing_holds_up_no_job() {
+    let world = World::new().await;
+    for thing in ["a", "b"] {
+        world
+            .iot("POST", &format!("/things/{thing}"), json!({}))
+            .await;
+    }
+    let targets = json!({ "targets": [arn("thing", "a"), arn("thing", "b")] });
+    job(&world, "j", targets).await;
+    world
+        .publish(
+            "$aws/things/a/jobs/j/update",
+            json!({ "status": "SUCCEEDED" }),
+        )
+        .await;
+    world.iot("DELETE", "/things/b", json!(null)).await;
+    let shown = world.iot("GET", "/jobs/j", json!(null)).await;
+    assert_eq!(shown["job"]["status"], "COMPLETED");
+    assert_eq!(
+        shown["job"]["jobProcessDetails"]["numberOfRemovedThings"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn jobs_have_tags_and_lists_have_filters() {
+    let world = World::new().await;
+    world.iot("POST", "/things/t", json!({})).await;
+    world.group("G", &["t"]).await;
+    job(
+        &world,
+        "of-group",
+        json!({
+            "targets": [arn("thinggroup", "G")], "tags": [{ "Key": "team", "Value": "a" }],
+        }),
+    )
+    .await;
+    job(
+        &world,
+        "of-thing",
+        json!({ "targets": [arn("thing", "t")] }),
+    )
+    .await;
+    let tags = format!("/tags?resourceArn={}", arn("job", "of-group"));
+    let shown = world.iot("GET", &tags, json!(null)).await;
+    assert_eq!(shown["tags"], json!([{ "Key": "team", "Value": "a" }]));
+    let listed = world
+        .iot("GET", "/jobs?thingGroupName=G", json!(null))
+        .await;
+    let listed = listed["jobs"].as_array().expect("a list");
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["jobId"], "of-group");
+    let listed = world
+        .iot("GET", "/things/t/jobs?jobId=of-thing", json!(null))
+        .await;
+    let listed = listed["executionSummaries"].as_array().expect("a list");
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["jobId"], "of-thing");
 }

@@ -96,7 +96,8 @@ pub enum JobEvent {
     },
     /// The time asked for by [`JobEffect::Wake`] has come.
     Tick,
-    /// CancelJob. Without `force`, executions in progress go on.
+    /// CancelJob. Without `force`, executions in progress go on; with it they end, also those of a
+    /// job that was cancelled before.
     Cancel { force: bool, reason_code: String },
 }
 
@@ -201,6 +202,10 @@ impl JobState {
             JobEvent::Tick => self.release(now_ms, &mut effects),
             JobEvent::Cancel { force, reason_code } if self.status == JobStatus::InProgress => {
                 self.cancel(&reason_code, !force, &mut effects);
+            }
+            JobEvent::Cancel { force: true, .. } if self.status == JobStatus::Canceled => {
+                // What an earlier cancel spared ends now.
+                effects.push(JobEffect::CancelExecutions { only_queued: false });
             }
             JobEvent::Joined(_) | JobEvent::Cancel { .. } => {}
         }
