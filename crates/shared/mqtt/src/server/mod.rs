@@ -68,7 +68,7 @@ pub enum Event {
     Unsubscribe(Unsubscribe),
     /// The client leaves.
     Disconnect {
-        /// It wants its will published all the same.
+        /// It wants its will published all the same, or leaves because of a fault.
         with_will: bool,
         /// It changes the life of its session.
         session_expiry: Option<u32>,
@@ -277,6 +277,7 @@ impl Connection {
             ));
         }
         if let Some(will) = &connect.will {
+            check_response_topic(&will.properties)?;
             if will.qos == Qos::ExactlyOnce {
                 return Err(Violation::new(
                     Reason::QOS_NOT_SUPPORTED,
@@ -317,6 +318,7 @@ impl Connection {
                 "a subscription identifier from a client",
             ));
         }
+        check_response_topic(&publish.properties)?;
         let alias = publish.properties.topic_alias().copied();
         publish.topic = self.inbound.resolve(publish.topic, alias)?;
         if !crate::topic::is_valid_topic(&publish.topic) {
@@ -369,7 +371,8 @@ impl Connection {
         }
         self.phase = Phase::Closed;
         Ok(Event::Disconnect {
-            with_will: disconnect.reason == Reason::DISCONNECT_WITH_WILL,
+            // Only a normal goodbye takes the will back (MQTT-3.14.4-3).
+            with_will: disconnect.reason != Reason::SUCCESS,
             session_expiry,
         })
     }
@@ -499,6 +502,16 @@ impl Connection {
         let property = (self.version == Version::V5 && self.wants_reasons && !text.is_empty())
             .then(|| Property::ReasonString(text.into()));
         Properties::new().with_some(property)
+    }
+}
+
+/// Receivers answer to this topic; one with wildcards would make them break the protocol.
+fn check_response_topic(properties: &Properties) -> Result<(), Violation> {
+    match properties.response_topic() {
+        Some(topic) if !crate::topic::is_valid_topic(topic) => Err(Violation::protocol(
+            "the response topic is empty or holds a wildcard",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -288,6 +288,50 @@ fn pings_are_answered_and_a_disconnect_is_the_last_word() {
 }
 
 #[test]
+fn only_a_normal_goodbye_takes_the_will_back() {
+    for (reason, with_will) in [
+        (Reason::SUCCESS, false),
+        (Reason::DISCONNECT_WITH_WILL, true),
+        (Reason::UNSPECIFIED_ERROR, true),
+        (Reason::PACKET_TOO_LARGE, true),
+    ] {
+        let mut peer = Peer::connected(connect(Version::V5));
+        let goodbye = Packet::Disconnect(Disconnect {
+            reason,
+            properties: Properties::new(),
+        });
+        let expected = Event::Disconnect {
+            with_will,
+            session_expiry: None,
+        };
+        assert_eq!(peer.send(&goodbye), Ok(Some(expected)));
+    }
+}
+
+#[test]
+fn a_response_topic_with_a_wildcard_is_refused() {
+    for topic in ["a/+", "#", ""] {
+        let property = Property::ResponseTopic(topic.into());
+        Peer::connected(connect(Version::V5)).refused(
+            &publish("t", Qos::AtMostOnce, 0, vec![property.clone()]),
+            Reason::PROTOCOL_ERROR,
+        );
+        let mut with_will = connect(Version::V5);
+        with_will.will = Some(Will {
+            topic: "w".into(),
+            payload: Bytes::new(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            properties: Properties::new().with(property),
+        });
+        let refused = Peer::opened(with_will);
+        assert!(
+            matches!(refused, Err((violation, _)) if violation.reason == Reason::PROTOCOL_ERROR)
+        );
+    }
+}
+
+#[test]
 fn subscriptions_that_cannot_be_are_refused() {
     let mut peer = Peer::connected(connect(Version::V5));
     let subscribe = |filter: &str, no_local: bool, properties: Properties| {
