@@ -81,7 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Poll::Ready(Ok(count)) => {
                 if count >= self.chunk {
                     self.chunk = (self.chunk * 4).min(CHUNKS.1);
-                } else if count < CHUNKS.0 / 2 {
+                } else if count < self.chunk / 4 {
+                    // Messages share the room of the read that brought them: it must fit them.
                     self.chunk = (self.chunk / 2).max(CHUNKS.0);
                 }
                 Poll::Ready(Ok(Step::Read(count)))
