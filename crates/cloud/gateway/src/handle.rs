@@ -2,7 +2,7 @@
 
 use crate::ports::{DirectoryChange, DisconnectReason, Tenant};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use sward_model::CertificateId;
 use sward_mqtt::Reason;
@@ -76,7 +76,10 @@ impl Handle {
 
 /// Every live connection.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<HashMap<u64, Arc<Handle>>>);
+pub(crate) struct Registry {
+    handles: Mutex<HashMap<u64, Arc<Handle>>>,
+    changes: AtomicU64,
+}
 
 impl Registry {
     pub(crate) fn add(&self, connection: u64, handle: Arc<Handle>) {
@@ -91,9 +94,17 @@ impl Registry {
         self.lock().len()
     }
 
+    /// How many changes of the directory there were. A client who is let in on an answer from
+    /// before a change, and is added after it, is judged anew by whoever adds it.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Has every connection that a change concerns judged anew; `None` concerns all.
     pub(crate) fn judge(&self, change: Option<&DirectoryChange>) {
-        for handle in self.lock().values() {
+        let handles = self.lock();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        for handle in handles.values() {
             let concerned = change.is_none_or(|change| {
                 change.tenant == handle.tenant
                     && change
@@ -108,6 +119,6 @@ impl Registry {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,8 @@ pub(crate) struct Judge {
     client: String,
     topic: String,
     filter: String,
+    /// The will that the broker keeps: its topic, and whether it is retained.
+    will: Option<(Text, bool)>,
     published: Option<(Text, bool)>,
     received: Option<(Text, bool)>,
 }
@@ -21,6 +23,7 @@ impl Judge {
             client: format!("{arn}client/"),
             topic: format!("{arn}topic/"),
             filter: format!("{arn}topicfilter/"),
+            will: None,
             published: None,
             received: None,
         }
@@ -36,6 +39,23 @@ impl Judge {
     pub(crate) fn connect(&self, client_id: &str) -> bool {
         self.policies
             .allows_in("iot:Connect", &self.client, client_id)
+    }
+
+    /// Remembers the will that was allowed.
+    pub(crate) fn remember_will(&mut self, topic: &Text, retain: bool) {
+        self.will = Some((topic.detached(), retain));
+    }
+
+    /// Whether the will, if there is one, is still allowed. Once it is not, it is forgotten.
+    pub(crate) fn allows_will(&mut self) -> bool {
+        let Some((topic, retain)) = self.will.take() else {
+            return true;
+        };
+        let allowed = self.publish_once(&topic) && (!retain || self.retain(&topic));
+        if allowed {
+            self.will = Some((topic, retain));
+        }
+        allowed
     }
 
     pub(crate) fn publish_once(&self, topic: &str) -> bool {

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::handle::{End, Handle};
 use crate::ports::{DisconnectReason, Origin, PresenceEvent, Presented, Principal};
 use crate::presence;
-use crate::rules;
+use crate::rules::{self, Kind};
 use judge::Judge;
 use served::Served;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -145,12 +145,9 @@ pub(crate) async fn run<S>(
         server_name,
         address,
     };
-    let principal = match gateway.ports.directory.authenticate(presented).await {
-        Ok(principal) => Arc::new(principal),
-        Err(error) => {
-            tracing::info!(%address, %error, "client refused");
-            return;
-        }
+    let mut seen = gateway.hub.registry().changes();
+    let Some(mut principal) = authenticate(gateway, presented).await else {
+        return;
     };
     let options = gateway.hub.options().connection.clone();
     let mut link = Box::new(Link {
@@ -171,6 +168,14 @@ pub(crate) async fn run<S>(
             return;
         }
     };
+    // CONNECT may come late: what changed meanwhile counts.
+    if gateway.hub.registry().changes() != seen {
+        seen = gateway.hub.registry().changes();
+        match authenticate(gateway, presented).await {
+            Some(anew) => principal = anew,
+            None => return link.finish().await,
+        }
+    }
     let assigned = connect.client_id.is_empty();
     let client_id: Arc<str> = if assigned {
         Arc::from(random_client_id())
@@ -188,7 +193,18 @@ pub(crate) async fn run<S>(
         server_name: server_name.map(str::to_owned),
         address,
     };
-    admit(gateway, link, client, connect, assigned).await;
+    admit(gateway, link, client, connect, assigned, seen).await;
+}
+
+/// Who a client is; `None` where it is not let in.
+async fn authenticate(gateway: &Gateway, presented: Presented<'_>) -> Option<Arc<Principal>> {
+    match gateway.ports.directory.authenticate(presented).await {
+        Ok(principal) => Some(Arc::new(principal)),
+        Err(error) => {
+            tracing::info!(address = %presented.address, %error, "client refused");
+            None
+        }
+    }
 }
 
 /// Waits for CONNECT. `Err(None)`: the client left or the gateway ends.
@@ -216,13 +232,15 @@ where
     }
 }
 
-/// Asks the policies, takes the session, serves, and says farewell.
+/// Asks the policies, takes the session, serves, and says farewell. `seen` counts the directory's
+/// changes that the client's principal knows of.
 async fn admit<S>(
     gateway: &Gateway,
     mut link: Box<Link<S>>,
     client: Client,
     connect: Box<Connect>,
     assigned: bool,
+    seen: u64,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -232,7 +250,7 @@ async fn admit<S>(
     let context = client
         .principal
         .context(Some(&client_id), client.address, hub.now());
-    let judge = Judge::new(&broker.arn, client.principal.policies.bind(&context));
+    let mut judge = Judge::new(&broker.arn, client.principal.policies.bind(&context));
     if let Err(refused) = may_connect(&judge, &client_id, &connect) {
         tracing::info!(client_id = %client_id, address = %client.address, certificate_id = %client.principal.certificate_id, error = %refused, "client refused");
         link.proto.close(refused.reason, refused.what);
@@ -243,17 +261,28 @@ async fn admit<S>(
         client.origin.tenant.clone(),
         client.principal.certificate_id.clone(),
     );
+    // Services hear no wills, and what they say to devices must come from them alone.
+    let will = connect
+        .will
+        .as_ref()
+        .filter(|will| rules::check_publish(&will.topic) == Ok(Kind::Ordinary));
     let arrival = Arrival {
         client_id: Arc::clone(&client_id),
         clean_start: connect.clean_start,
         session_expiry: link.proto.session_expiry(),
-        will: connect.will.clone(),
+        will: will.cloned(),
         receive_maximum: link.proto.receive_maximum(),
         connection: client.origin.connection,
         handle: Arc::clone(&handle),
     };
     hub.registry()
         .add(client.origin.connection, Arc::clone(&handle));
+    if hub.registry().changes() != seen {
+        handle.judge_anew();
+    }
+    if let Some(will) = will {
+        judge.remember_will(&will.topic, will.retain);
+    }
     let now = hub.now();
     let (connected, _) = broker.with(|broker| broker.connect(now, arrival));
     let Connected {

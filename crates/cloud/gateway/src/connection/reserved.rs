@@ -1,22 +1,22 @@
 //! Publishes to services, one after the other.
 
-use crate::durability::Ticket;
 use crate::ports::{ReservedError, ReservedPublish, ReservedTopics};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use sward_mqtt::broker::Message;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), ReservedError>> + Send>>;
 
 /// What a finished publish belongs to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Owed {
     /// The acknowledgement that waits, for QoS 1.
     pub(crate) serial: Option<u64>,
-    /// What else must be durable before it.
-    pub(crate) ticket: Option<Ticket>,
+    /// What subscribers of the topic get once the service took it.
+    pub(crate) message: Message,
 }
 
 /// The queue of one connection.
@@ -54,16 +54,15 @@ impl Reserved {
                 let future = async move { services.publish(message).await };
                 self.running = Some((Box::pin(future), owed));
             }
-            let Some((future, owed)) = &mut self.running else {
+            let Some((mut future, owed)) = self.running.take() else {
                 return Poll::Pending;
             };
-            let owed = *owed;
             match future.as_mut().poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(result) => {
-                    self.running = None;
-                    Poll::Ready((result, owed))
+                Poll::Pending => {
+                    self.running = Some((future, owed));
+                    Poll::Pending
                 }
+                Poll::Ready(result) => Poll::Ready((result, owed)),
             }
         })
         .await

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use sward_mqtt::broker::{Delivery, Message, Publication, SessionKey};
+use sward_mqtt::broker::{Delivery, Message, Portion, Publication, SessionKey};
 use sward_mqtt::packet::{Publish, Subscribe, Unsubscribe};
 use sward_mqtt::server::Event;
 use sward_mqtt::{Qos, Reason, Version, Violation};
@@ -27,10 +27,16 @@ use tokio::time::{Instant, Sleep};
 /// Events taken from the input before output and other connections get their turn.
 const EVENTS: usize = 512;
 /// Messages taken from the broker at once.
-const DELIVERIES: usize = 512;
-/// Unsent bytes beyond which neither messages nor input are taken.
+const DELIVERIES: Portion = Portion {
+    messages: 512,
+    bytes: OUTPUT,
+};
+/// Unsent bytes beyond which no messages are taken.
 const OUTPUT: usize = 256 * 1024;
-/// Unanswered messages beyond which no input is taken.
+/// Unsent bytes beyond which no input is taken: messages alone never reach that far, so that a
+/// client on a slow line, which reads and sends pings, is heard.
+const OUTPUT_OF_ANSWERS: usize = 4 * OUTPUT;
+/// Unanswered messages and subscriptions beyond which no input is taken.
 const UNANSWERED: usize = 512;
 
 pub(crate) struct Served<'a, S> {
@@ -116,35 +122,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
                 // Others on this thread get their turn before the rest is taken.
                 tokio::task::yield_now().await;
             }
+            // However busy the socket is, what the rest of the gateway wants is looked at.
+            if let Some(ending) = self.called().await {
+                return ending;
+            }
             let read = self.takes_input();
             let go_on = input_left || (self.more && self.link.proto.output().len() < OUTPUT);
             let waits = self.acks.waits_for_commit() || !self.answers.is_empty();
             tokio::select! {
+                // The socket comes late: a busy one is always ready.
                 biased;
                 () = token.cancelled() => return Ending::Ours(SHUTTING_DOWN),
-                step = self.link.step(read && !input_left) => match step {
-                    Ok(Step::Read(_)) => {
-                        let now = self.link.now();
-                        self.link.proto.heard(now);
-                    }
-                    Ok(Step::Written) => {}
-                    Ok(Step::Closed) | Err(_) => return Ending::Lost,
-                },
-                () = self.handle.woken() => {
-                    if let Some(ending) = self.woken().await {
-                        return ending;
-                    }
-                }
-                (result, owed) = self.reserved.next() => {
-                    if let Some(ending) = self.service_answered(result, owed) {
-                        return ending;
-                    }
-                }
-                changed = self.committed.changed(), if waits => {
-                    if changed.is_err() {
-                        return Ending::Ours(SHUTTING_DOWN);
-                    }
-                }
+                () = self.handle.woken() => {}
                 () = self.timer.as_mut() => {
                     let now = self.link.now();
                     if let Err(late) = self.link.proto.handle_timeout(now) {
@@ -154,6 +143,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
                     let due: Instant = self.link.opened + Duration::from_millis(due);
                     self.timer.as_mut().reset(due);
                 }
+                (result, owed) = self.reserved.next() => {
+                    if let Some(ending) = self.service_answered(result, owed) {
+                        return ending;
+                    }
+                }
+                step = self.link.step(read && !input_left) => match step {
+                    Ok(Step::Read(_)) => {
+                        let now = self.link.now();
+                        self.link.proto.heard(now);
+                    }
+                    Ok(Step::Written) => {}
+                    Ok(Step::Closed) | Err(_) => return Ending::Lost,
+                },
+                changed = self.committed.changed(), if waits => {
+                    if changed.is_err() {
+                        return Ending::Ours(SHUTTING_DOWN);
+                    }
+                }
                 () = std::future::ready(()), if go_on => {}
             }
         }
@@ -161,12 +168,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
 
     fn takes_input(&mut self) -> bool {
         self.acks.len() < UNANSWERED
+            && self.answers.len() < UNANSWERED
             && self.reserved.len() < UNANSWERED
-            && self.link.proto.output().len() < OUTPUT
+            && self.link.proto.output().len() < OUTPUT_OF_ANSWERS
     }
 
     /// Looks at what the rest of the gateway wants.
-    async fn woken(&mut self) -> Option<Ending> {
+    async fn called(&mut self) -> Option<Ending> {
         if let Some(end) = self.handle.ended() {
             return Some(Ending::Ours(end));
         }
@@ -188,6 +196,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
                 let context = principal.context(Some(client_id), self.client.address, now);
                 self.judge.replace(principal.policies.bind(&context));
                 self.client.principal = Arc::new(principal);
+                self.judge_will();
                 None
             }
             Err(Refusal::Unavailable { reason }) => {
@@ -203,6 +212,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
                 }))
             }
         }
+    }
+
+    /// Throws the will away where the policies no longer allow it.
+    fn judge_will(&mut self) {
+        if self.judge.allows_will() {
+            return;
+        }
+        tracing::info!(client_id = %self.client.origin.client_id, "the will is dropped: no policy allows it any more");
+        let (session, connection) = (self.session, self.client.origin.connection);
+        self.broker
+            .with(|broker| broker.drop_will(session, connection));
     }
 
     /// Takes events from the input; whether more may be there.
@@ -305,10 +325,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
         let mut batch = std::mem::take(&mut self.batch);
         let mut acknowledged = std::mem::take(&mut self.acknowledged);
         let (session, connection) = (self.session, self.client.origin.connection);
-        let mut services = Vec::new();
         let mut owed: Vec<(u64, bool)> = Vec::new();
         let (origin, principal) = (&self.client.origin, &self.client.principal);
         let received_at_ms = self.gateway.hub.now();
+        let reserved = &mut self.reserved;
         let ((), ticket) = self.broker.with(|broker| {
             for packet_id in acknowledged.drain(..) {
                 broker.acknowledge(session, connection, packet_id);
@@ -319,35 +339,34 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
                 serial,
             } in batch.drain(..)
             {
-                let request = (kind == Kind::Reserved).then(|| ReservedPublish {
-                    origin: origin.clone(),
-                    principal: Arc::clone(principal),
-                    topic: message.topic.to_string(),
-                    payload: message.payload.clone(),
-                    content_type: message
-                        .properties
-                        .content_type()
-                        .map(|text| text.to_string()),
-                    correlation_data: message.properties.correlation_data().cloned(),
-                    received_at_ms,
-                });
+                if kind == Kind::Reserved {
+                    // Subscribers get it only if a service takes it: what services say to devices
+                    // (a job, a delta) must come from services alone.
+                    let request = ReservedPublish {
+                        origin: origin.clone(),
+                        principal: Arc::clone(principal),
+                        topic: message.topic.to_string(),
+                        payload: message.payload.clone(),
+                        content_type: message
+                            .properties
+                            .content_type()
+                            .map(|text| text.to_string()),
+                        correlation_data: message.properties.correlation_data().cloned(),
+                        received_at_ms,
+                    };
+                    reserved.push(request, Owed { serial, message });
+                    continue;
+                }
                 let routed = broker.publish(Publication {
                     message,
                     from: Some(session),
                     also_to: None,
                 });
-                match request {
-                    Some(request) => services.push((request, serial, routed.durable)),
-                    None => owed.extend(serial.map(|serial| (serial, routed.durable))),
-                }
+                owed.extend(serial.map(|serial| (serial, routed.durable)));
             }
         });
         for (serial, durable) in owed {
             self.acks.after(serial, ticket.filter(|_| durable));
-        }
-        for (request, serial, durable) in services {
-            let ticket = ticket.filter(|_| durable);
-            self.reserved.push(request, Owed { serial, ticket });
         }
         self.batch = batch;
         self.acknowledged = acknowledged;
@@ -360,8 +379,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
     ) -> Option<Ending> {
         let error = match result {
             Ok(()) => {
+                let publication = Publication {
+                    message: owed.message,
+                    from: Some(self.session),
+                    also_to: None,
+                };
+                let (routed, ticket) = self.broker.with(|broker| broker.publish(publication));
                 if let Some(serial) = owed.serial {
-                    self.acks.after(serial, owed.ticket);
+                    self.acks.after(serial, ticket.filter(|_| routed.durable));
                 }
                 return None;
             }
@@ -492,9 +517,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Served<'a, S> {
         let now = self.gateway.hub.now();
         let (session, connection) = (self.session, self.client.origin.connection);
         let mut deliveries = std::mem::take(&mut self.deliveries);
-        self.broker
+        let (more, _) = self
+            .broker
             .with(|broker| broker.take(now, session, connection, DELIVERIES, &mut deliveries));
-        self.more = deliveries.len() == DELIVERIES;
+        self.more = more;
         let mut left_out = Vec::new();
         for delivery in deliveries.drain(..) {
             let allowed = self.judge.receive(&delivery.message.topic);

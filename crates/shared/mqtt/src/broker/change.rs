@@ -32,6 +32,6 @@ pub enum Change {
     Delivered { client_id: String, sequence: u64 },
     /// The retained message of a topic. Key: topic.
     Retained { topic: String, record: Bytes },
-    /// The retained message of a topic was cleared.
+    /// The retained message of a topic was cleared, or has expired.
     RetainedGone { topic: String },
 }

@@ -70,9 +70,15 @@ impl Message {
         }
     }
 
-    /// What it weighs in a queue.
+    /// What it weighs in a queue: all that it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
-        self.topic.len() + self.payload.len() + 64
+        let properties = if self.properties.is_empty() {
+            0
+        } else {
+            self.properties.0.len() * size_of::<Property>()
+                + Properties::size(&self.properties.0, &[])
+        };
+        self.topic.len() + self.payload.len() + properties + 64
     }
 
     pub(crate) fn is_expired(&self, now: u64) -> bool {

@@ -59,6 +59,13 @@ impl Default for Config {
     }
 }
 
+/// How much [`Broker::take`] hands out at once; the last message may go beyond the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
 /// Tells connections of one client apart; never used twice.
 pub type ConnectionId = u64;
 
@@ -110,7 +117,7 @@ pub struct Broker<H> {
     mark: u64,
     targets: Vec<publish::Target>,
     dropped: u64,
-    /// The earliest time at which a will is due or a session ends.
+    /// The earliest time at which a will is due, a session ends or a retained message expires.
     next_due: Option<u64>,
 }
 
@@ -248,12 +255,21 @@ impl<H: Clone> Broker<H> {
         Some(live.handle)
     }
 
-    /// Publishes due wills and ends sessions whose life is over; when to call again.
+    /// Publishes due wills, ends sessions whose life is over and forgets retained messages that
+    /// have expired; when to call again.
     pub fn tick(&mut self, now: u64) -> Option<u64> {
         if self.next_due.is_none_or(|due| due > now) {
             return self.next_due;
         }
         self.next_due = None;
+        for topic in self.retained.remove_expired(now) {
+            self.changes.push(Change::RetainedGone {
+                topic: topic.into(),
+            });
+        }
+        if let Some(due) = self.retained.next_expiry() {
+            self.due_at(due);
+        }
         for key in 0..self.sessions.len() {
             let key = key as u32;
             let Some(session) = self.session_mut(key) else {
@@ -388,27 +404,35 @@ impl<H: Clone> Broker<H> {
         }
     }
 
-    /// Takes up to `limit` messages for a connection, oldest first, as its window allows.
+    /// Takes messages for a connection, oldest first, as its window and `limit` allow; whether
+    /// more could be taken now, which the connection is not woken for.
     pub fn take(
         &mut self,
         now: u64,
         session: SessionKey,
         connection: ConnectionId,
-        limit: usize,
+        limit: Portion,
         out: &mut Vec<Delivery>,
-    ) {
+    ) -> bool {
         let in_flight = self.config.in_flight;
         let Some(session) = self
             .sessions
             .get_mut(session.0 as usize)
             .and_then(Option::as_deref_mut)
         else {
-            return;
+            return false;
         };
         if session.live.as_ref().map(|live| live.connection) != Some(connection) {
-            return;
+            return false;
         }
-        session.take(now, in_flight, limit, out, &mut self.changes);
+        session.take(now, in_flight, limit, out, &mut self.changes)
+    }
+
+    /// Throws a connection's will away: its client may no longer publish it.
+    pub fn drop_will(&mut self, session: SessionKey, connection: ConnectionId) {
+        if let Some(session) = self.live_mut(session, connection) {
+            session.will = None;
+        }
     }
 
     /// A client acknowledged a message. `false`: there is none with this identifier.
@@ -484,6 +508,9 @@ impl<H: Clone> Broker<H> {
             }
             Change::Retained { topic, record } => {
                 let (message, _) = record::read_message(&record)?;
+                if let Some(expires_at) = message.expires_at {
+                    self.due_at(expires_at);
+                }
                 self.retained.put(topic.as_str().into(), Arc::new(message));
             }
             Change::SessionGone { .. }

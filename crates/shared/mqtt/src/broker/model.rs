@@ -19,6 +19,10 @@ fn worlds() -> u64 {
 }
 
 const STEPS: usize = 400;
+const PORTION: Portion = Portion {
+    messages: 10,
+    bytes: usize::MAX,
+};
 
 struct Peer {
     client: Client,
@@ -312,7 +316,7 @@ impl World {
         let Some(session) = link.session else { return };
         let mut deliveries = Vec::new();
         self.broker
-            .take(now, session, link.number, 10, &mut deliveries);
+            .take(now, session, link.number, PORTION, &mut deliveries);
         for delivery in &deliveries {
             assert!(link.server.deliver(now, delivery));
         }

@@ -208,7 +208,11 @@ impl<H: Clone> Broker<H> {
             }
         }
         self.dropped += dropped;
-        let shared = if live {
+        // What waits for long keeps no read buffer alive.
+        let shared = if self
+            .session_mut(key)
+            .is_some_and(|session| session.keeps_up())
+        {
             Arc::clone(message)
         } else {
             Arc::clone(stored.get_or_insert_with(|| Arc::new(message.detached())))
@@ -269,6 +273,9 @@ impl<H: Clone> Broker<H> {
             topic: topic.to_owned(),
             record: record::message(&stored, &offer),
         });
+        if let Some(expires_at) = message.expires_at {
+            self.due_at(expires_at);
+        }
         self.retained.put(topic.into(), stored);
         true
     }

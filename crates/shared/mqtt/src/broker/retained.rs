@@ -26,6 +26,28 @@ impl Retained {
         self.0.remove(topic).is_some()
     }
 
+    /// Removes what has expired; the topics.
+    pub(super) fn remove_expired(&mut self, now: u64) -> Vec<Box<str>> {
+        let expired: Vec<Box<str>> = self
+            .0
+            .iter()
+            .filter(|(_, message)| message.is_expired(now))
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        for topic in &expired {
+            self.0.remove(topic);
+        }
+        expired
+    }
+
+    /// When the next message expires.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        self.0
+            .values()
+            .filter_map(|message| message.expires_at)
+            .min()
+    }
+
     /// Every message that a filter covers, by topic. Only topics that begin with the filter's
     /// literal part are looked at.
     pub(super) fn matching(&self, filter: &str, now: u64) -> Vec<Arc<Message>> {

@@ -1,7 +1,7 @@
 //! One client's session: its queue, what is in flight to it, its will.
 
 use super::message::{Delivery, Identifiers, Message};
-use super::{Change, ConnectionId, Subscription};
+use super::{Change, ConnectionId, Portion, Subscription};
 use crate::packet::{Qos, Will};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,9 @@ pub(super) struct Live<H> {
     pub(super) notified: bool,
     pub(super) window: u16,
 }
+
+/// Waiting messages beyond which a session has fallen behind.
+const KEEPS_UP: usize = 1024;
 
 /// A message that waits or is in flight.
 struct Queued {
@@ -80,6 +83,11 @@ impl<H> Session<H> {
 
     pub(super) fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    /// Whether it keeps up with what it is given: what waits is gone before it matters.
+    pub(super) fn keeps_up(&self) -> bool {
+        self.live.is_some() && self.queue.len() < KEEPS_UP
     }
 
     pub(super) fn is_full(&self, messages: usize, bytes: usize, weight: usize) -> bool {
@@ -154,13 +162,15 @@ impl<H> Session<H> {
         &mut self,
         now: u64,
         in_flight: u16,
-        limit: usize,
+        limit: Portion,
         out: &mut Vec<Delivery>,
         changes: &mut Vec<Change>,
-    ) {
-        let Some(live) = &mut self.live else { return };
+    ) -> bool {
+        let Some(live) = &mut self.live else {
+            return false;
+        };
         let window = usize::from(live.window.min(in_flight));
-        let mut taken = 0;
+        let (mut taken, mut bytes) = (0, 0);
         while let Some(front) = self.queue.front() {
             let acknowledged = front.qos != Qos::AtMostOnce;
             if front.message.is_expired(now) && !front.dup {
@@ -175,9 +185,9 @@ impl<H> Session<H> {
                 self.queue.pop_front();
                 continue;
             }
-            if taken == limit {
+            if taken >= limit.messages || bytes >= limit.bytes {
                 // More is ready now: the caller comes again without being woken.
-                return;
+                return true;
             }
             if acknowledged && self.in_flight.len() >= window {
                 break;
@@ -198,11 +208,13 @@ impl<H> Session<H> {
                 identifiers: queued.identifiers.clone(),
             });
             taken += 1;
+            bytes += queued.message.weight();
             if acknowledged {
                 self.in_flight.push_back(queued);
             }
         }
         live.notified = false;
+        false
     }
 
     /// The acknowledged message's sequence (0 where no store knows it).

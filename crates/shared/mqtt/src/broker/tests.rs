@@ -3,6 +3,10 @@ use crate::packet::{Properties, Property, Qos, Reason, RetainHandling, Text};
 use bytes::Bytes;
 
 const EXPIRY: u32 = 60;
+const PLENTY: Portion = Portion {
+    messages: 1000,
+    bytes: usize::MAX,
+};
 
 struct Fixture {
     broker: Broker<&'static str>,
@@ -93,7 +97,7 @@ impl Fixture {
     fn take(&mut self, client: Connected1) -> Vec<(String, u8, bool, bool, u16)> {
         let mut out = Vec::new();
         self.broker
-            .take(self.now, client.key, client.connection, 1000, &mut out);
+            .take(self.now, client.key, client.connection, PLENTY, &mut out);
         out.iter()
             .map(|delivery| {
                 (
@@ -553,4 +557,121 @@ fn the_number_of_subscriptions_is_bounded() {
             .unsubscribe(client.key, client.connection, "nothing"),
         Reason::NO_SUBSCRIPTION_EXISTED
     );
+}
+
+#[test]
+fn a_portion_is_bounded_by_messages_and_by_bytes() {
+    let mut world = Fixture::new();
+    let client = world.connect("c", true, 0);
+    world.subscribe(client, "t", qos(0));
+    for _ in 0..10 {
+        world.publish("t", &"x".repeat(1000), 0, false);
+    }
+    world.woken();
+    let mut take = |messages, bytes| {
+        let mut out = Vec::new();
+        let limit = Portion { messages, bytes };
+        let more = world
+            .broker
+            .take(world.now, client.key, client.connection, limit, &mut out);
+        (out.len(), more)
+    };
+    assert_eq!(take(2, usize::MAX), (2, true));
+    assert_eq!(take(1000, 2500), (3, true));
+    assert_eq!(take(1000, 1), (1, true));
+    assert_eq!(take(1000, usize::MAX), (4, false));
+}
+
+#[test]
+fn properties_count_as_what_waits_for_a_session() {
+    let mut world = Fixture::new();
+    world.broker.config.queued_bytes = 100_000;
+    let client = world.connect("c", true, EXPIRY);
+    world.subscribe(client, "t", qos(1));
+    world.leave(client, false);
+    for index in 0..20 {
+        let mut large = message("t", &index.to_string(), 1, false);
+        // As many as a packet holds of the smallest that there are.
+        let property = || Property::UserProperty("".into(), "".into());
+        large.properties = Properties((0..1000).map(|_| property()).collect());
+        world.broker.publish(Publication {
+            message: large,
+            from: None,
+            also_to: None,
+        });
+    }
+    let client = world.connect("c", false, EXPIRY);
+    let kept = world.payloads(client);
+    assert_eq!(kept.last().map(String::as_str), Some("19"));
+    let weight = kept.len() * 1000 * size_of::<Property>();
+    assert!(weight <= 100_000, "{} messages", kept.len());
+}
+
+#[test]
+fn a_message_that_waits_for_long_keeps_no_read_buffer_alive() {
+    let mut world = Fixture::new();
+    let client = world.connect("c", true, EXPIRY);
+    world.subscribe(client, "t", qos(1));
+    // A client that takes nothing; each message comes in a buffer of its own.
+    let mut buffers = Vec::new();
+    for _ in 0..3000 {
+        let buffer = Bytes::from(vec![b'x'; 100]);
+        let mut small = message("t", "", 1, false);
+        small.payload = buffer.slice(..1);
+        world.broker.publish(Publication {
+            message: small,
+            from: None,
+            also_to: None,
+        });
+        buffers.push(buffer);
+    }
+    let alive = buffers.iter().filter(|buffer| !buffer.is_unique()).count();
+    assert!(alive <= 1024, "{alive} buffers are kept");
+}
+
+#[test]
+fn a_will_that_was_thrown_away_is_not_published() {
+    let mut world = Fixture::new();
+    let watcher = world.connect("w", true, 0);
+    world.subscribe(watcher, "will", qos(1));
+    let client = world.connect_with("c", true, EXPIRY, Some(will(0)), 100);
+    world.broker.drop_will(client.key, client.connection + 1);
+    world.leave(client, true);
+    assert_eq!(world.payloads(watcher), ["gone"]);
+    let client = world.connect_with("c", true, EXPIRY, Some(will(0)), 100);
+    world.broker.drop_will(client.key, client.connection);
+    world.leave(client, true);
+    assert!(world.payloads(watcher).is_empty());
+}
+
+#[test]
+fn a_retained_message_that_has_expired_is_gone() {
+    let mut world = Fixture::new();
+    let retain = |world: &mut Fixture, topic: &str, expires_at| {
+        let mut kept = message(topic, "x", 1, true);
+        kept.expires_at = expires_at;
+        world.broker.publish(Publication {
+            message: kept,
+            from: None,
+            also_to: None,
+        });
+    };
+    let (first, second) = (world.now + 1000, world.now + 2000);
+    retain(&mut world, "r/1", Some(first));
+    retain(&mut world, "r/2", Some(second));
+    retain(&mut world, "r/3", None);
+    let stored: Vec<Change> = world.broker.take_changes();
+    assert_eq!(world.broker.next_timeout(), Some(first));
+    assert_eq!(world.broker.tick(first), Some(second));
+    let gone = Change::RetainedGone {
+        topic: "r/1".to_owned(),
+    };
+    assert_eq!(world.broker.take_changes(), [gone]);
+    assert!(world.broker.retained("r/1").is_none());
+    assert_eq!(world.broker.all_retained().count(), 2);
+    // What a store gives back expires as well.
+    let mut again = Fixture::new();
+    assert_eq!(again.broker.restore(first, stored), 0);
+    again.broker.tick(second);
+    assert_eq!(again.broker.all_retained().count(), 1);
 }

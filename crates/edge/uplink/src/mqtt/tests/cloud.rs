@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use sward_mqtt::broker::{Arrival, Broker, Config, Message, Publication, SessionKey};
+use sward_mqtt::broker::{Arrival, Broker, Config, Message, Portion, Publication, SessionKey};
 use sward_mqtt::server::{Acceptance, Connection, Event, Options};
 use sward_mqtt::{Qos, Reason, Version};
 use sward_net::mqtt::{Step, Wire};
@@ -16,6 +16,11 @@ use sward_task::{CancellationToken, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::server::TlsStream;
+
+const PLENTY: Portion = Portion {
+    messages: 1000,
+    bytes: usize::MAX,
+};
 
 /// What a cloud has seen.
 #[derive(Clone, Debug, Default)]
@@ -192,7 +197,7 @@ impl Cloud {
             }
             if let Some(session) = peer.session {
                 let mut deliveries = Vec::new();
-                self.with(|broker| broker.take(0, session, peer.number, 1000, &mut deliveries));
+                self.with(|broker| broker.take(0, session, peer.number, PLENTY, &mut deliveries));
                 for delivery in &deliveries {
                     peer.proto.deliver(0, delivery);
                 }
