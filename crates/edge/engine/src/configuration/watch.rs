@@ -74,7 +74,11 @@ impl Watchers {
             pending: Mutex::default(),
             changed: Notify::new(),
         });
-        self.lock().push(Arc::downgrade(&slot));
+        let mut slots = self.lock();
+        // Those that were dropped go, also where nothing ever changes.
+        slots.retain(|slot| slot.strong_count() > 0);
+        slots.push(Arc::downgrade(&slot));
+        drop(slots);
         Watcher(slot)
     }
 
@@ -117,5 +121,21 @@ fn notify_one(slot: &Slot, changes: &[Change]) {
     drop(pending);
     if any {
         slot.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchers_that_are_gone_take_no_room() {
+        let watchers = Watchers::default();
+        let kept = watchers.add(&["services"]);
+        for _ in 0..100 {
+            drop(watchers.add(&["services"]));
+        }
+        assert!(watchers.lock().len() <= 2);
+        drop(kept);
     }
 }
