@@ -8,9 +8,9 @@ use super::runner::ledger::{self, Ledger};
 use super::runner::tree::{self, Target};
 use super::runner::{Gate, RunContext, RunRequest, start};
 use super::spec::{Changes, ComponentKind, Plan};
-use super::status::{Failure, StateChanged, StatusCode, StepResult, Trouble};
+use super::status::{ComponentStatus, Failure, StateChanged, StatusCode, StepResult, Trouble};
 use super::{Statuses, SupervisorError};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use sward_model::{ComponentName, ComponentState};
@@ -371,10 +371,11 @@ impl Actor {
             if let Err(error) = tasks.spawn_blocking("end-orphans", work).await {
                 tracing::error!(%error, "orphans cannot be looked for");
             }
-            drop(sender.send(Message::Ready).await);
+            // Before the first process: a core that is killed now must be found out by the next.
             if let Err(error) = ledger.begin().await {
                 tracing::warn!(%error, "the list of started processes cannot be kept");
             }
+            drop(sender.send(Message::Ready).await);
         });
     }
 
@@ -403,6 +404,7 @@ impl Actor {
         self.states.send_if_modified(|current| {
             let is_other = **current != statuses;
             if is_other {
+                tell_of_waits(current, &statuses);
                 *current = Arc::new(statuses);
             }
             is_other
@@ -523,6 +525,28 @@ fn result_of(step: StepKind, outcome: Outcome) -> StepResult {
             signal: None,
             last_output: Vec::new(),
         }),
+    }
+}
+
+/// A component that waits for one that is BROKEN waits until somebody mends that.
+fn tell_of_waits(
+    before: &BTreeMap<ComponentName, ComponentStatus>,
+    now: &BTreeMap<ComponentName, ComponentStatus>,
+) {
+    for (name, status) in now {
+        let component = name.as_str();
+        let reason = &status.status_reason;
+        let is_new = before
+            .get(name)
+            .is_none_or(|old| old.status_reason != *reason);
+        if status.state != ComponentState::Installed || reason.is_empty() || !is_new {
+            continue;
+        }
+        if reason.contains(ComponentState::Broken.as_str()) {
+            tracing::warn!(component, %reason, "component does not start");
+        } else {
+            tracing::debug!(component, %reason, "component does not start yet");
+        }
     }
 }
 

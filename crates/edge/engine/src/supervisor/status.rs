@@ -133,7 +133,8 @@ pub struct ComponentStatus {
     pub state: ComponentState,
     /// Of the last failure while ERRORED or BROKEN, else `NONE`.
     pub status_code: StatusCode,
-    /// In words; empty where there is nothing to say.
+    /// In words: why it failed, or what an INSTALLED one waits for; empty where there is nothing
+    /// to say.
     pub status_reason: String,
     /// The last failure, kept until the component runs or finishes again.
     pub failure: Option<Failure>,

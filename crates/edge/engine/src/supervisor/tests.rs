@@ -15,6 +15,7 @@ struct Core {
     root: PathBuf,
     tasks: Tasks,
     supervisor: Supervisor,
+    storage: Storage,
     /// Removed with the core.
     _folder: Option<tempfile::TempDir>,
 }
@@ -53,6 +54,7 @@ impl Core {
             root: root.to_owned(),
             tasks,
             supervisor,
+            storage,
             _folder: None,
         }
     }
@@ -180,6 +182,24 @@ async fn a_script_sees_its_folder_and_variables_and_its_output_is_logged() {
     ] {
         assert!(log.contains(&line), "{line}\nis not in\n{log}");
     }
+    core.end().await;
+}
+
+#[tokio::test]
+async fn the_first_process_of_a_root_starts_once_the_next_core_could_find_it() {
+    let core = Core::new().await;
+    // A disk that is slow to take the list.
+    core.storage
+        .post(|| std::thread::sleep(Duration::from_millis(300)))
+        .expect("the thread runs");
+    let ledger = core.root.join("state");
+    let look = format!(
+        "grep -rq instance {} && echo found > look || echo not yet > look",
+        ledger.display()
+    );
+    let settled = core.run("com.x", json!({ "install": look })).await;
+    assert_eq!(settled, Settled::Fine);
+    assert_eq!(core.file("com.x", "look"), "found\n");
     core.end().await;
 }
 

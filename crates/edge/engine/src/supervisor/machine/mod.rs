@@ -253,8 +253,29 @@ impl Machine {
     pub(crate) fn statuses(&self) -> BTreeMap<ComponentName, ComponentStatus> {
         self.components
             .iter()
-            .map(|(name, component)| (name.clone(), component.status()))
+            .map(|(name, component)| {
+                let mut status = component.status();
+                if let Some(reason) = self.what_it_waits_for(component) {
+                    status.status_reason = reason;
+                }
+                (name.clone(), status)
+            })
             .collect()
+    }
+
+    /// Why an installed component does not start, although it is wanted.
+    fn what_it_waits_for(&self, component: &Component) -> Option<String> {
+        let is_wanted = component.wishes.front() == Some(&Wish::Running);
+        if component.state != ComponentState::Installed || !is_wanted || component.is_in_cycle {
+            return None;
+        }
+        let dependencies = component.plan.spec.hard_dependencies();
+        let missing: Vec<String> = dependencies
+            .filter_map(|name| self.components.get(name))
+            .filter(|dependency| !dependency.is_ready())
+            .map(|dependency| format!("{} ({})", dependency.plan.spec.name, dependency.state))
+            .collect();
+        (!missing.is_empty()).then(|| format!("it waits for {}", missing.join(", ")))
     }
 
     fn is_current(&self, name: &ComponentName, id: RunId) -> bool {

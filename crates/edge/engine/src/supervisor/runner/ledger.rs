@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use sward_journal::{JournalError, JournalHandle, JournalOptions, RealFileSystem, Record, Storage};
+use sward_journal::{
+    FileSystem, JournalError, JournalHandle, JournalOptions, RealFileSystem, Record, Storage,
+};
 use sward_model::ComponentName;
 use sward_sys::ProcessId;
 
@@ -65,7 +67,14 @@ impl Ledger {
         storage: &Storage,
         directory: &Path,
     ) -> Result<(Ledger, Target), JournalError> {
-        let fs = Arc::new(RealFileSystem);
+        Ledger::on(Arc::new(RealFileSystem), storage, directory).await
+    }
+
+    async fn on(
+        fs: Arc<dyn FileSystem>,
+        storage: &Storage,
+        directory: &Path,
+    ) -> Result<(Ledger, Target), JournalError> {
         let options = JournalOptions {
             lazy_sync: None,
             ..JournalOptions::default()
@@ -168,9 +177,9 @@ impl Ledger {
         }
     }
 
-    /// Keeps the file small.
+    /// Keeps the file small, and whole again once the disk has room.
     pub(crate) async fn tidy(&self) -> Result<(), JournalError> {
-        if self.journal.size_bytes() > MOST_BYTES {
+        if self.journal.size_bytes() > MOST_BYTES || self.journal.failure().is_some() {
             self.write_anew().await?;
         }
         Ok(())
@@ -267,6 +276,7 @@ fn new_instance() -> String {
 mod tests {
     use super::*;
     use sward_journal::Sequence;
+    use sward_journal::memory::{Fault, MemoryFileSystem};
 
     fn records(entries: &[Entry]) -> Vec<Record> {
         let numbered = (1..).zip(entries);
@@ -276,6 +286,33 @@ mod tests {
                 payload: entry.encode(),
             })
             .collect()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_for_a_while_does_not_lose_the_list() {
+        let fs = MemoryFileSystem::new(1);
+        let storage = Storage::start().expect("a thread");
+        let open = async || {
+            Ledger::on(Arc::new(fs.clone()), &storage, Path::new("/ledger"))
+                .await
+                .expect("it opens")
+        };
+        let (ledger, _) = open().await;
+        // The first record of a new root meets a full disk.
+        fs.fail_at(fs.operations() + 1, Fault::NoSpace);
+        ledger.begin().await.expect_err("the disk is full");
+        let component: ComponentName = "com.x".parse().expect("a name");
+        fs.fail_at(fs.operations() + 1, Fault::NoSpace);
+        let own = std::process::id();
+        ledger
+            .spawn(&component, || Ok((own, ())))
+            .expect("it is spawned");
+        ledger.journal.sync().await.expect_err("the disk is full");
+        ledger.tidy().await.expect("there is room again");
+        let (again, orphans) = open().await;
+        assert_eq!(again.instance, ledger.instance);
+        let pids: Vec<u32> = orphans.sessions.iter().map(|one| one.pid).collect();
+        assert_eq!(pids, [own]);
     }
 
     #[test]

@@ -636,3 +636,30 @@ fn a_component_that_comes_back_while_it_leaves_is_installed_again() {
         "A=STOPPING A:down A:clear A=NEW A=INSTALLED A=STARTING A:run A=RUNNING"
     );
 }
+
+#[test]
+fn a_component_that_waits_says_for_what() {
+    let mut world = World::new();
+    let a = with_dependency(spec("A", json!({"run": "a"})), "B", DependencyKind::Hard);
+    let a = with_dependency(a, "C", DependencyKind::Soft);
+    let broken = json!({"install": "i", "run": "b"});
+    world.apply(vec![
+        a,
+        spec("B", broken),
+        spec("C", json!({"install": "i"})),
+    ]);
+    assert_eq!(world.state("A"), ComponentState::Installed);
+    assert_eq!(world.status("A").status_reason, "it waits for B (NEW)");
+    assert_eq!(world.status("A").status_code, StatusCode::None);
+    for _ in 0..3 {
+        world.exit("B", 1);
+        world.cleared();
+        world.pass(1000);
+    }
+    assert_eq!(world.state("B"), ComponentState::Broken);
+    assert_eq!(world.status("A").status_reason, "it waits for B (BROKEN)");
+    world.apply(vec![spec("B", json!({"run": "b"}))]);
+    world.spawn("B");
+    assert_eq!(world.state("A"), ComponentState::Starting);
+    assert_eq!(world.status("A").status_reason, "");
+}
