@@ -136,6 +136,12 @@ impl Table {
             .collect()
     }
 
+    /// Whether somebody waits for the answer to a filter.
+    pub(crate) fn waits(&self, filter: &str) -> bool {
+        let wish = self.filters.get(filter);
+        wish.is_some_and(|wish| !wish.waiting.is_empty())
+    }
+
     /// The cloud answered a subscription.
     pub(crate) fn answered(&mut self, filter: &str, outcome: Result<Qos, SubscribeError>) {
         let Some(wish) = self.filters.get_mut(filter) else {

@@ -27,7 +27,9 @@ impl ConnectionTask {
                 .iter()
                 .filter(|(filter, qos)| match self.actual.get(**filter) {
                     None => true,
-                    Some(Actual::Subscribing(has) | Actual::Subscribed(has)) => has < *qos,
+                    Some(Actual::Subscribing(has)) => has < *qos,
+                    // One that was given up and is wanted again waits for an answer of its own.
+                    Some(Actual::Subscribed(has)) => has < *qos || inner.table.waits(filter),
                     Some(Actual::Refused { again }) => *again <= now_instant,
                 })
                 .map(|(filter, qos)| ((*filter).to_owned(), *qos))

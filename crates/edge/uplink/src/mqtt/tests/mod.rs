@@ -320,3 +320,17 @@ fn settings_are_read_as_the_nucleus_reads_them() {
     let without = MqttSettings::from_configuration("core1".parse().expect("a name"), &json!({}));
     assert_eq!(without.expect_err("no endpoint").name, "iotDataEndpoint");
 }
+
+/// Given up and wanted again before the connection's task could look: the cloud still has it, and
+/// who asks is answered all the same.
+#[tokio::test]
+async fn a_filter_given_up_and_wanted_at_once_is_answered() {
+    let (tasks, cloud, client) = world(Version::V5).await;
+    drop(subscribe(&client, "t/#").await);
+    let mut again = subscribe(&client, "t/#").await;
+    cloud.publish("t/1", "still heard");
+    assert_eq!(payload(&mut again).await, "still heard");
+    soon("the end", tasks.shutdown(Duration::from_secs(10)))
+        .await
+        .expect("all tasks end");
+}
