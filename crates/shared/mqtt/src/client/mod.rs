@@ -28,6 +28,7 @@ pub struct Client {
     operations: VecDeque<Operation>,
     next_packet_id: u16,
     sent_at: u64,
+    heard_at: u64,
     ping_sent_at: Option<u64>,
     started_at: u64,
     keep_alive: u64,
@@ -50,6 +51,7 @@ impl Client {
             operations: VecDeque::new(),
             next_packet_id: 1,
             sent_at: 0,
+            heard_at: 0,
             ping_sent_at: None,
             started_at: 0,
             server_receive_maximum: u16::MAX,
@@ -65,6 +67,7 @@ impl Client {
         self.phase = Phase::Connecting;
         self.started_at = now;
         self.sent_at = now;
+        self.heard_at = now;
         self.ping_sent_at = None;
         let options = &self.options;
         let mut properties = Vec::new();
@@ -95,6 +98,11 @@ impl Client {
         &mut self.input
     }
 
+    /// Says that bytes came in.
+    pub fn heard(&mut self, now: u64) {
+        self.heard_at = now;
+    }
+
     /// Bytes for the server.
     pub fn output(&mut self) -> &mut BytesMut {
         &mut self.output
@@ -117,6 +125,12 @@ impl Client {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// The token of the QoS 1 message that waits longest for its acknowledgement.
+    #[must_use]
+    pub fn oldest_in_flight(&self) -> Option<u64> {
+        self.in_flight.front().map(|entry| entry.token)
     }
 
     /// Sends a message. QoS 1 is kept until it is acknowledged, and its outcome is an event with
@@ -225,8 +239,8 @@ impl Client {
             Phase::Connecting => Some(self.started_at + self.options.operation_timeout),
             Phase::Connected => {
                 let ping = match self.ping_sent_at {
-                    Some(sent) => Some(sent + self.options.ping_timeout),
-                    None => (self.keep_alive > 0).then(|| self.sent_at + self.keep_alive),
+                    Some(sent) => Some(sent.max(self.heard_at) + self.options.ping_timeout),
+                    None => self.ping_due(),
                 };
                 let operation = self
                     .operations
@@ -235,6 +249,12 @@ impl Client {
                 ping.into_iter().chain(operation).min()
             }
         }
+    }
+
+    /// When a ping is due: after silence on either side. What is sent without an answer (QoS 0) says
+    /// nothing about whether it arrives.
+    fn ping_due(&self) -> Option<u64> {
+        (self.keep_alive > 0).then(|| self.sent_at.min(self.heard_at) + self.keep_alive)
     }
 
     /// Sends a ping that is due, fails operations that took too long, and finds a silent server.
@@ -250,10 +270,11 @@ impl Client {
             }
             Phase::Connected => {
                 if let Some(sent) = self.ping_sent_at {
-                    if sent + self.options.ping_timeout <= now {
+                    // Its answer may stand behind much else on a slow line.
+                    if sent.max(self.heard_at) + self.options.ping_timeout <= now {
                         return late("no answer to a ping in time");
                     }
-                } else if self.keep_alive > 0 && self.sent_at + self.keep_alive <= now {
+                } else if self.ping_due().is_some_and(|due| due <= now) {
                     encode(&mut self.output, &Packet::PingReq, self.options.version);
                     self.sent_at = now;
                     self.ping_sent_at = Some(now);
@@ -323,6 +344,7 @@ impl Client {
                 None => return Ok(None),
             },
             Packet::PingResp => {
+                self.heard_at = now;
                 self.ping_sent_at = None;
                 return Ok(None);
             }
@@ -347,6 +369,7 @@ impl Client {
             };
         }
         self.phase = Phase::Connected;
+        self.heard_at = now;
         self.server_receive_maximum = properties.receive_maximum().copied().unwrap_or(u16::MAX);
         self.server_packet = properties
             .maximum_packet_size()

@@ -191,6 +191,39 @@ fn pings_keep_the_connection_and_find_a_silent_server() {
 }
 
 #[test]
+fn who_only_sends_still_asks_whether_the_server_is_there() {
+    let mut world = World::connected(Version::V5);
+    // QoS 0 all the time, and not a word from the server.
+    for _ in 0..6 {
+        world.now += 10_000;
+        world.publish(1, Qos::AtMostOnce);
+    }
+    world.sent();
+    assert_eq!(world.client.handle_timeout(world.now), Ok(None));
+    assert_eq!(world.sent(), [Packet::PingReq]);
+    world.now += 29_999;
+    world.publish(1, Qos::AtMostOnce);
+    assert_eq!(world.client.next_timeout(), Some(world.now + 1));
+    world.now += 1;
+    assert!(world.client.handle_timeout(world.now).is_err());
+}
+
+#[test]
+fn a_server_that_is_heard_is_not_lost_because_a_pings_answer_is_late() {
+    let mut world = World::connected(Version::V5);
+    world.now += 60_000;
+    world.client.handle_timeout(world.now).expect("a ping");
+    // A large message comes slowly.
+    for _ in 0..10 {
+        world.now += 20_000;
+        world.client.heard(world.now);
+        assert_eq!(world.client.handle_timeout(world.now), Ok(None));
+    }
+    world.receive(&Packet::PingResp).expect("a late answer");
+    assert_eq!(world.client.next_timeout(), Some(121_000));
+}
+
+#[test]
 fn the_servers_keep_alive_replaces_ours() {
     let mut world = World::new(Version::V5);
     world.client.start(1000, true);
