@@ -23,7 +23,7 @@ pub use error::{PublishFailure, SubscribeError};
 pub use settings::{MqttSettings, SettingsError};
 pub use state::ConnectionState;
 
-use crate::spooler::{SpoolError, Spooler};
+use crate::spooler::{SpoolError, Spooler, Weight};
 use bytes::Bytes;
 use connection::ConnectionTask;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +59,28 @@ impl OutgoingMessage {
             qos: Qos::AtLeastOnce,
             ..OutgoingMessage::default()
         }
+    }
+
+    /// About how many bytes it takes in the spool, with its place there.
+    fn memory(&self) -> usize {
+        let MessageProperties {
+            content_type,
+            response_topic,
+            correlation_data,
+            user_properties,
+            ..
+        } = &self.properties;
+        let texts = content_type.iter().chain(response_topic);
+        let pairs = user_properties.iter();
+        size_of::<Spooled>()
+            + 128
+            + self.topic.len()
+            + self.payload.len()
+            + texts.map(String::len).sum::<usize>()
+            + correlation_data.as_ref().map_or(0, Bytes::len)
+            + pairs
+                .map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len())
+                .sum::<usize>()
     }
 }
 
@@ -216,14 +238,18 @@ impl MqttClient {
         let online = self.shared.state.borrow().is_connected();
         let (done, acknowledgement) = oneshot::channel();
         let (size, qos0) = (message.payload.len(), message.qos == Qos::AtMostOnce);
+        let weight = Weight {
+            payload: size,
+            memory: message.memory(),
+        };
         let mut inner = self.shared.lock();
         let limit = self.shared.settings.borrow().settings.max_message_size;
         if size > limit {
-            return Err(SpoolError::LargerThanSpool { size, limit });
+            return Err(SpoolError::LargerThanAllowed { size, limit });
         }
         let added = inner
             .spool
-            .add(Spooled { message, done }, size, qos0, online)?;
+            .add(Spooled { message, done }, weight, qos0, online)?;
         for dropped in added.dropped {
             dropped.done.send(Err(PublishFailure::Dropped)).ok();
         }

@@ -39,18 +39,24 @@ pub(super) struct ConnectionTask {
     /// Operations on their way, by token.
     operations: HashMap<u64, Operation>,
     next_token: u64,
+    /// The message on which connections ended, and how many in a row.
+    suspect: Option<(u64, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Actual {
     Subscribing(Qos),
     Subscribed(Qos),
-    Refused { again: Instant },
+    Refused {
+        again: Instant,
+    },
+    /// The connection was lost before the answer came.
+    Unknown,
 }
 
 enum Operation {
     Subscribe { filter: String, qos: Qos },
-    Unsubscribe,
+    Unsubscribe { filter: String },
 }
 
 /// Why a connection ended.
@@ -59,11 +65,23 @@ enum Lost {
     /// The settings changed: reconnect at once.
     Settings,
     Because(String),
+    /// The cloud ended it, and may have said why.
+    ByCloud {
+        reason: Option<Reason>,
+        text: String,
+    },
 }
 
 impl Lost {
     fn because(what: impl fmt::Display) -> Lost {
         Lost::Because(what.to_string())
+    }
+
+    fn by_cloud(what: impl fmt::Display) -> Lost {
+        Lost::ByCloud {
+            reason: None,
+            text: what.to_string(),
+        }
     }
 }
 
@@ -85,6 +103,7 @@ impl ConnectionTask {
             actual: HashMap::new(),
             operations: HashMap::new(),
             next_token: OPERATION,
+            suspect: None,
         }
     }
 
@@ -102,6 +121,11 @@ impl ConnectionTask {
             let lost = self
                 .connect_and_serve(&configured, &token, &mut settings)
                 .await;
+            if self.number > number
+                && let Lost::ByCloud { reason, .. } = &lost
+            {
+                self.blame(*reason);
+            }
             self.went_offline();
             let held =
                 self.number > number && started.elapsed() >= configured.settings.stable_after;
@@ -114,7 +138,7 @@ impl ConnectionTask {
                     self.attempt = 1;
                     self.adopt(&Arc::clone(&settings.borrow_and_update()));
                 }
-                Lost::Because(reason) => {
+                Lost::Because(reason) | Lost::ByCloud { text: reason, .. } => {
                     if !self.wait(&configured, reason, &token, &mut settings).await {
                         break;
                     }
@@ -189,13 +213,15 @@ impl ConnectionTask {
     /// Everything that a connection's end means for those who wait.
     fn went_offline(&mut self) {
         for token in self.client.lost() {
-            if let Some(Operation::Subscribe { filter, .. }) = self.operations.remove(&token) {
-                self.actual.remove(&filter);
+            // The session may have it, or may not: the next connection makes sure.
+            match self.operations.remove(&token) {
+                Some(Operation::Subscribe { filter, .. } | Operation::Unsubscribe { filter }) => {
+                    self.actual.insert(filter, Actual::Unknown);
+                }
+                None => {}
             }
         }
         self.operations.clear();
-        self.actual
-            .retain(|_, actual| !matches!(actual, Actual::Subscribing(_)));
         if self.index != 0 {
             return;
         }
@@ -297,7 +323,7 @@ impl ConnectionTask {
                 self.reconcile();
                 self.send_spooled();
             }
-            let due = self.client.next_timeout();
+            let due = self.next_due();
             let retry = self.next_retry();
             std::mem::swap(&mut output, self.client.output());
             std::mem::swap(&mut input, self.client.input());
@@ -311,25 +337,31 @@ impl ConnectionTask {
                     }
                 };
                 tokio::select! {
+                    // The socket comes late: a busy one is always ready.
                     biased;
                     () = token.cancelled() => Woken::Lost(Lost::Stop),
-                    step = wire.step(&mut input, &mut output, true) => match step {
-                        Ok(Step::Closed) => Woken::Lost(Lost::because("the cloud closed the connection")),
-                        Ok(_) => Woken::Go,
-                        Err(error) => Woken::Lost(Lost::because(error)),
-                    },
-                    () = changed.notified() => Woken::Go,
                     changed = settings.changed() => match changed {
                         Ok(()) => Woken::Lost(Lost::Settings),
                         Err(_) => Woken::Lost(Lost::Stop),
                     },
                     () = timer => Woken::Timer,
+                    step = wire.step(&mut input, &mut output, true) => match step {
+                        Ok(Step::Closed) => Woken::Lost(Lost::by_cloud("the cloud closed the connection")),
+                        Ok(Step::Read(_)) => Woken::Heard,
+                        Ok(Step::Written) => Woken::Go,
+                        Err(error) => Woken::Lost(Lost::by_cloud(error)),
+                    },
+                    () = changed.notified() => Woken::Go,
                 }
             };
             std::mem::swap(&mut output, self.client.output());
             std::mem::swap(&mut input, self.client.input());
             match step {
                 Woken::Go => {}
+                Woken::Heard => {
+                    let now = self.now();
+                    self.client.heard(now);
+                }
                 Woken::Lost(lost) => return lost,
                 Woken::Timer => {
                     let now = self.now();
@@ -347,7 +379,19 @@ impl ConnectionTask {
         }
     }
 
+    /// When the client or the spool has work.
+    fn next_due(&self) -> Option<u64> {
+        let spool = (self.index == 0 && self.client.is_connected())
+            .then(|| self.shared.lock().spool.next_due())
+            .flatten();
+        self.client.next_timeout().into_iter().chain(spool).min()
+    }
+
+    /// When a refused filter is asked for again; `None` while that cannot be.
     fn next_retry(&self) -> Option<Instant> {
+        if !self.client.is_connected() || self.operations.len() >= subscriptions::OPERATIONS {
+            return None;
+        }
         self.actual
             .values()
             .filter_map(|actual| match actual {
@@ -363,9 +407,10 @@ impl ConnectionTask {
             Event::Refused { reason, text } => return Some(refused(reason, text)),
             Event::Closed { reason, text } => {
                 let text = text.map(|text| format!(" ({text})")).unwrap_or_default();
-                return Some(Lost::Because(format!(
-                    "the cloud ended the connection: {reason}{text}"
-                )));
+                return Some(Lost::ByCloud {
+                    reason: Some(reason),
+                    text: format!("the cloud ended the connection: {reason}{text}"),
+                });
             }
             Event::Message(publish) => self.message(publish),
             Event::Published { token, reason } => self.published(token, reason),
@@ -416,6 +461,7 @@ impl ConnectionTask {
 
 enum Woken {
     Go,
+    Heard,
     Timer,
     Lost(Lost),
 }
@@ -436,7 +482,8 @@ fn options(configured: &Configured, index: usize) -> ClientOptions {
         session_expiry: settings.session_expiry,
         receive_maximum: settings.receive_maximum,
         in_flight: settings.max_in_flight,
-        packet: settings.max_message_size + 64 * 1024,
+        // The setting bounds what the device sends; the cloud's messages come as they are.
+        packet: settings.max_message_size.max(131_072) + 64 * 1024,
         ..ClientOptions::new(settings.client_id(index), settings.version)
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How long a refused filter waits for its next try.
 const REFUSED_RETRY: Duration = Duration::from_secs(120);
 /// SUBSCRIBEs without an answer at once.
-const OPERATIONS: usize = 16;
+pub(super) const OPERATIONS: usize = 16;
 
 impl ConnectionTask {
     /// Makes the cloud's subscriptions equal to the wanted ones, a few steps at a time.
@@ -26,7 +26,7 @@ impl ConnectionTask {
             let missing: Vec<(String, Qos)> = wanted
                 .iter()
                 .filter(|(filter, qos)| match self.actual.get(**filter) {
-                    None => true,
+                    None | Some(Actual::Unknown) => true,
                     Some(Actual::Subscribing(has)) => has < *qos,
                     // One that was given up and is wanted again waits for an answer of its own.
                     Some(Actual::Subscribed(has)) => has < *qos || inner.table.waits(filter),
@@ -43,6 +43,21 @@ impl ConnectionTask {
             (missing, gone)
         };
         let now = self.now();
+        // First, so that the cloud's limit of subscriptions has room for the new ones.
+        for filter in gone {
+            if self.operations.len() >= OPERATIONS {
+                return;
+            }
+            let had = self.actual.remove(&filter);
+            if matches!(had, Some(Actual::Refused { .. })) {
+                continue;
+            }
+            let token = self.token();
+            self.client
+                .unsubscribe(now, token, vec![Text::from(filter.as_str())]);
+            self.operations
+                .insert(token, Operation::Unsubscribe { filter });
+        }
         missing.sort();
         for (filter, qos) in missing {
             if self.operations.len() >= OPERATIONS {
@@ -60,16 +75,6 @@ impl ConnectionTask {
             self.actual.insert(filter.clone(), Actual::Subscribing(qos));
             self.operations
                 .insert(token, Operation::Subscribe { filter, qos });
-        }
-        for filter in gone {
-            let had = self.actual.remove(&filter);
-            if matches!(had, Some(Actual::Refused { .. })) {
-                continue;
-            }
-            let token = self.token();
-            self.client
-                .unsubscribe(now, token, vec![Text::from(filter.as_str())]);
-            self.operations.insert(token, Operation::Unsubscribe);
         }
     }
 

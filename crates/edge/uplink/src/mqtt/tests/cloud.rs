@@ -41,6 +41,8 @@ pub(super) struct Cloud {
     pub(super) seen: watch::Sender<Seen>,
     /// Publishes are taken, and never acknowledged.
     pub(super) holds_acks: AtomicBool,
+    /// UNSUBSCRIBE breaks the connection, and is not heard.
+    pub(super) breaks_on_unsubscribe: AtomicBool,
     /// The reason of SUBACK for filters that begin with `no/`.
     pub(super) connects: watch::Sender<CancellationToken>,
     next: AtomicU64,
@@ -80,6 +82,7 @@ impl Cloud {
             broker: Mutex::new(Broker::new(Config::default())),
             seen: watch::Sender::new(Seen::default()),
             holds_acks: AtomicBool::new(false),
+            breaks_on_unsubscribe: AtomicBool::new(false),
             connects: watch::Sender::new(CancellationToken::new()),
             next: AtomicU64::new(1),
             tasks: tasks.clone(),
@@ -191,6 +194,8 @@ impl Cloud {
         loop {
             while let Some(event) = peer.proto.poll().expect("our client keeps the rules") {
                 if !self.event(peer, event) {
+                    let last = std::mem::take(peer.proto.output());
+                    wire.finish(last).await.ok();
                     return;
                 }
                 left.session = peer.session;
@@ -250,6 +255,19 @@ impl Cloud {
                     publish.dup,
                 );
                 let packet_id = publish.packet_id;
+                match &*publish.topic {
+                    "wrong" => {
+                        peer.proto
+                            .close(Reason::TOPIC_NAME_INVALID, "a wrong topic");
+                        self.seen.send_modify(|seen| seen.publishes.push(entry));
+                        return false;
+                    }
+                    "deadly" => {
+                        self.seen.send_modify(|seen| seen.publishes.push(entry));
+                        return false;
+                    }
+                    _ => {}
+                }
                 let holds = self.holds_acks.load(Ordering::SeqCst);
                 if packet_id != 0 && !holds {
                     let reason = match &*publish.topic {
@@ -290,6 +308,9 @@ impl Cloud {
                     self.seen.send_modify(|seen| seen.subscribes.push(entry));
                 }
                 peer.proto.suback(subscribe.packet_id, reasons);
+            }
+            Event::Unsubscribe(_) if self.breaks_on_unsubscribe.load(Ordering::SeqCst) => {
+                return false;
             }
             Event::Unsubscribe(unsubscribe) => {
                 let session = peer.session.expect("connected");

@@ -268,6 +268,106 @@ async fn a_message_that_fails_for_now_is_tried_until_it_is_given_up() {
     assert_eq!(cloud.seen.borrow().publishes.len(), 4);
 }
 
+#[tokio::test]
+async fn a_message_that_ends_connections_does_not_hold_up_the_others() {
+    // The cloud says why, or says nothing.
+    for (topic, version, tries) in [
+        ("wrong", Version::V5, 1),
+        ("deadly", Version::V5, 3),
+        ("wrong", Version::V311, 3),
+    ] {
+        let (tasks, cloud, client) = world(version).await;
+        let publish = |topic: &str, payload: &str| {
+            client
+                .publish(OutgoingMessage::new(topic, payload.to_owned()))
+                .expect("spooled")
+        };
+        let mut bad = publish(topic, "bad");
+        let good: Vec<Acknowledgement> = (0..8)
+            .map(|number: u32| publish("t", &number.to_string()))
+            .collect();
+        for answer in good {
+            assert_eq!(soon("an answer", answer).await, Ok(Ok(())), "{topic}");
+        }
+        let seen = cloud.seen.borrow().clone();
+        let bad_ones = seen.publishes.iter().filter(|(text, _)| text == "bad");
+        assert_eq!(bad_ones.count(), tries, "{topic}");
+        assert!(bad.try_recv().is_err(), "it is tried again later");
+        tasks
+            .shutdown(Duration::from_secs(10))
+            .await
+            .expect("the end");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_ends_connections_is_given_up_in_the_end() {
+    let tasks = Tasks::new();
+    let cloud = Cloud::start(&tasks).await;
+    let mut settings = settings(&cloud, Version::V5);
+    settings.max_publish_retry = Some(0);
+    let client = MqttClient::start(settings, cloud.tls(), &tasks);
+    let answer = client
+        .publish(OutgoingMessage::new("wrong", "x"))
+        .expect("spooled");
+    let outcome = soon("an answer", answer).await.expect("answered");
+    assert_eq!(
+        outcome.expect_err("given up").code(),
+        "mqtt-publish-given-up"
+    );
+    assert_eq!(client.spooled(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_connection_exchanges_one_filter_for_another() {
+    let (_tasks, cloud, client) = world(Version::V5).await;
+    let mut subscriptions = Vec::new();
+    for number in 0..50 {
+        subscriptions.push(subscribe(&client, &format!("t/{number}")).await);
+    }
+    // Both wishes are there before the connection's task looks at them.
+    subscriptions.remove(0);
+    let mut late = subscribe(&client, "late").await;
+    cloud.publish("late", "in time");
+    assert_eq!(payload(&mut late).await, "in time");
+    assert_eq!(cloud.seen.borrow().connects.len(), 1);
+}
+
+#[tokio::test]
+async fn an_unsubscribe_that_was_lost_is_said_again() {
+    let (_tasks, cloud, client) = world(Version::V5).await;
+    let kept = subscribe(&client, "kept").await;
+    let gone = subscribe(&client, "gone").await;
+    cloud.breaks_on_unsubscribe.store(true, Ordering::SeqCst);
+    drop(gone);
+    cloud
+        .until("a reconnect", |seen| seen.connects.len() >= 2)
+        .await;
+    cloud.breaks_on_unsubscribe.store(false, Ordering::SeqCst);
+    cloud
+        .until("the end", |seen| seen.unsubscribes == ["gone"])
+        .await;
+    drop(kept);
+}
+
+#[tokio::test]
+async fn a_bound_for_the_devices_messages_does_not_bind_the_cloud() {
+    let tasks = Tasks::new();
+    let cloud = Cloud::start(&tasks).await;
+    let mut settings = settings(&cloud, Version::V5);
+    settings.max_message_size = 10;
+    let client = MqttClient::start(settings, cloud.tls(), &tasks);
+    let mut subscription = subscribe(&client, "t").await;
+    cloud.publish("t", &"x".repeat(131_072));
+    assert_eq!(payload(&mut subscription).await.len(), 131_072);
+    let refused = client.publish(OutgoingMessage::new("t", "eleven byte"));
+    let place = refused.expect_err("too large").place();
+    let setting = sward_diagnosis::Place::Setting {
+        name: "mqtt.maxMessageSizeInBytes".into(),
+    };
+    assert_eq!(place, Some(setting));
+}
+
 #[test]
 fn settings_are_read_as_the_nucleus_reads_them() {
     let read = |mqtt: serde_json::Value| {
