@@ -7,7 +7,7 @@ use crate::environment::ComponentEnvironment;
 use crate::gate::{Gate, SharedGate};
 use crate::root::{Root, report};
 use crate::supervision::{Supervision, load_access};
-use crate::{ipc, log};
+use crate::{cli_access, ipc, log};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,8 +22,7 @@ use sward_engine::supervisor::{
     Changes, ComponentSpec, RunWithDefaults, Supervisor, SupervisorOptions,
 };
 use sward_ipc_server::{
-    AccessPolicies, CliAccess, IpcServer, Ports, ServerOptions, SocketPath, TokenRegistry,
-    write_cli_info,
+    AccessPolicies, IpcServer, Ports, ServerOptions, SocketPath, TokenRegistry,
 };
 use sward_journal::{FileSystem, RealFileSystem, Storage};
 use sward_model::{ComponentName, NUCLEUS_NAME, NUCLEUS_VERSION, PlatformAttributes};
@@ -132,10 +131,7 @@ impl Core {
             &tasks,
         )
         .map_err(report)?;
-        let users = BTreeSet::from([0, sward_sys::own_user_id()])
-            .into_iter()
-            .collect();
-        write_cli_info(root.path(), &socket, &CliAccess::Users(users), &tokens).map_err(report)?;
+        cli_access::grant(&root, &socket, &configuration, &tokens, &tasks)?;
         root.link_cli()?;
         follow_access(&access, &configuration, &tasks);
         forget_removed(&supervisor, &tokens, &access, &tasks);

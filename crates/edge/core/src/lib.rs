@@ -14,6 +14,7 @@
 
 pub mod args;
 pub mod cli;
+mod cli_access;
 mod cloud;
 mod core;
 mod environment;

@@ -115,7 +115,11 @@ fn write_file(
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 drop(file);
-                tracing::debug!(file = name, "the file cannot be given away, left out");
+                if owner.gid.is_some() {
+                    tracing::warn!(file = name, "a group cannot be given access to the CLI");
+                } else {
+                    tracing::debug!(file = name, "the file cannot be given away, left out");
+                }
                 return std::fs::remove_file(&path).map_err(failed);
             }
             Err(error) => return Err(failed(error)),
