@@ -2,7 +2,9 @@
 //!
 //! The deployer knows it as its `UpdateGate`; components reach it over IPC: they subscribe, are
 //! told, and answer. One question of each kind is open at a time, because one deployment runs at a
-//! time. A component that goes away while it is asked counts as agreeing.
+//! time. A component that goes away while it is asked whether now is a good time counts as agreeing;
+//! one that is asked about its configuration must say yes in time. Of an update that was announced,
+//! every subscriber is told when it is over, however it ended; of another, nobody hears.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -14,11 +16,14 @@ use sward_ipc_model::{
     IpcError, PostComponentUpdateEvent, PreComponentUpdateEvent, ValidateConfigurationUpdateEvent,
 };
 use sward_model::ComponentName;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-/// Notices that may wait for one component.
+/// Notices that may wait on one stream.
 const NOTICES: usize = 8;
+/// Nobody waits longer for an answer, whatever a deployment says.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The gate; shared by deployer and IPC.
 #[derive(Default)]
@@ -30,10 +35,45 @@ pub(crate) struct Gate {
 
 #[derive(Default)]
 struct State {
-    listeners: HashMap<String, mpsc::Sender<ComponentUpdatePolicyEvents>>,
-    validators: HashMap<String, mpsc::Sender<ValidateConfigurationUpdateEvent>>,
+    /// The streams of each component; all of them are told.
+    listeners: HashMap<String, Streams<ComponentUpdatePolicyEvents>>,
+    /// The streams of each component; the first that is open is asked.
+    validators: HashMap<String, Streams<ValidateConfigurationUpdateEvent>>,
+    /// The deployment that was announced and is not over.
+    announced: Option<String>,
     update: Option<UpdateQuestion>,
     validation: Option<ValidationQuestion>,
+}
+
+type Streams<T> = Vec<mpsc::Sender<T>>;
+
+/// Adds a stream to those of a component, and forgets those that have ended.
+fn add_stream<T>(streams: &mut HashMap<String, Streams<T>>, component: &str) -> mpsc::Receiver<T> {
+    forget_ended(streams);
+    let (sender, receiver) = mpsc::channel(NOTICES);
+    streams
+        .entry(component.to_owned())
+        .or_default()
+        .push(sender);
+    receiver
+}
+
+fn forget_ended<T>(streams: &mut HashMap<String, Streams<T>>) {
+    streams.retain(|_, streams| {
+        streams.retain(|stream| !stream.is_closed());
+        !streams.is_empty()
+    });
+}
+
+/// A question that is being asked; it is closed when this is dropped, also by a cancellation.
+struct Asking<'a>(&'a Gate);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.update = None;
+        state.validation = None;
+    }
 }
 
 struct UpdateQuestion {
@@ -55,11 +95,9 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Subscribes a component to notices; a newer subscription takes the older one's place.
+    /// Subscribes a stream of a component to notices.
     pub(crate) fn listen(&self, component: &str) -> mpsc::Receiver<ComponentUpdatePolicyEvents> {
-        let (sender, receiver) = mpsc::channel(NOTICES);
-        self.lock().listeners.insert(component.to_owned(), sender);
-        receiver
+        add_stream(&mut self.lock().listeners, component)
     }
 
     /// The answer to a notice.
@@ -88,22 +126,13 @@ impl Gate {
         Ok(())
     }
 
-    /// Subscribes a component to questions about its configuration; one stream each.
+    /// Subscribes a stream of a component to questions about its configuration. While an earlier
+    /// stream of the component is open, that one is asked.
     pub(crate) fn validate_for(
         &self,
         component: &str,
-    ) -> Option<mpsc::Receiver<ValidateConfigurationUpdateEvent>> {
-        let mut state = self.lock();
-        if state
-            .validators
-            .get(component)
-            .is_some_and(|sender| !sender.is_closed())
-        {
-            return None;
-        }
-        let (sender, receiver) = mpsc::channel(NOTICES);
-        state.validators.insert(component.to_owned(), sender);
-        Some(receiver)
+    ) -> mpsc::Receiver<ValidateConfigurationUpdateEvent> {
+        add_stream(&mut self.lock().validators, component)
     }
 
     /// The answer to such a question.
@@ -141,13 +170,34 @@ impl Gate {
     /// Tells every listener; returns those that can still answer.
     fn notify(&self, event: &ComponentUpdatePolicyEvents) -> Vec<String> {
         let mut state = self.lock();
-        state.listeners.retain(|_, sender| !sender.is_closed());
-        state
-            .listeners
-            .iter()
-            .filter(|(_, sender)| sender.try_send(event.clone()).is_ok())
-            .map(|(name, _)| name.clone())
-            .collect()
+        forget_ended(&mut state.listeners);
+        let mut told = Vec::new();
+        for (name, streams) in &state.listeners {
+            let heard = streams
+                .iter()
+                .filter(|stream| stream.try_send(event.clone()).is_ok())
+                .count();
+            if heard > 0 {
+                told.push(name.clone());
+            }
+        }
+        told
+    }
+
+    /// Tells every listener that an update that was announced is over.
+    fn declare_over(&self, deployment_id: &str) {
+        let announced = self
+            .lock()
+            .announced
+            .take_if(|announced| announced == deployment_id);
+        if announced.is_some() {
+            self.notify(&ComponentUpdatePolicyEvents {
+                pre_update_event: None,
+                post_update_event: Some(PostComponentUpdateEvent {
+                    deployment_id: deployment_id.to_owned(),
+                }),
+            });
+        }
     }
 
     /// One round of asking; returns for how long somebody wants to be left alone.
@@ -160,27 +210,28 @@ impl Gate {
             post_update_event: None,
         };
         // The question is open before the notices go out: an answer may be quick.
-        let names: Vec<String> = self.lock().listeners.keys().cloned().collect();
-        self.lock().update = Some(UpdateQuestion {
-            deployment_id: deployment_id.to_owned(),
-            open: names,
-            recheck_ms: 0,
-        });
+        let _asking = Asking(self);
+        {
+            let mut state = self.lock();
+            let open = state.listeners.keys().cloned().collect();
+            state.update = Some(UpdateQuestion {
+                deployment_id: deployment_id.to_owned(),
+                open,
+                recheck_ms: 0,
+            });
+            state.announced = Some(deployment_id.to_owned());
+        }
         let told = self.notify(&event);
         if let Some(question) = &mut self.lock().update {
             question.open.retain(|name| told.contains(name));
         }
         self.wait(deadline, |state| {
-            let gone: Vec<String> = state
-                .listeners
-                .iter()
-                .filter(|(_, sender)| sender.is_closed())
-                .map(|(name, _)| name.clone())
-                .collect();
-            state
-                .update
-                .as_ref()
-                .is_none_or(|question| question.open.iter().all(|name| gone.contains(name)))
+            let is_here = |name: &String| {
+                let streams = state.listeners.get(name);
+                streams.is_some_and(|streams| streams.iter().any(|stream| !stream.is_closed()))
+            };
+            let question = state.update.as_ref();
+            question.is_none_or(|question| !question.open.iter().any(is_here))
         })
         .await;
         self.lock()
@@ -210,7 +261,7 @@ impl Gate {
 
     async fn ask_all(&self, deployment_id: &str, timeout: Duration) {
         loop {
-            let recheck_ms = self.ask_once(deployment_id, Instant::now() + timeout).await;
+            let recheck_ms = self.ask_once(deployment_id, deadline(timeout)).await;
             if recheck_ms == 0 {
                 return;
             }
@@ -225,9 +276,10 @@ impl Gate {
         configurations: BTreeMap<ComponentName, Value>,
         timeout: Duration,
     ) -> Result<(), ConfigurationRejection> {
+        let _asking = Asking(self);
         {
             let mut state = self.lock();
-            state.validators.retain(|_, sender| !sender.is_closed());
+            forget_ended(&mut state.validators);
             let open = configurations
                 .keys()
                 .map(|name| name.as_str().to_owned())
@@ -245,15 +297,17 @@ impl Gate {
                 deployment_id: deployment_id.to_owned(),
             };
             let mut state = self.lock();
-            let told = state
-                .validators
-                .get(name.as_str())
-                .is_some_and(|sender| sender.try_send(event).is_ok());
-            if let (false, Some(question)) = (told, &mut state.validation) {
+            let stream = state.validators.get(name.as_str());
+            let stream = stream.and_then(|streams| streams.iter().find(|one| !one.is_closed()));
+            // One that takes no more questions has not agreed: it is waited for.
+            let is_gone = stream.is_none_or(|stream| {
+                matches!(stream.try_send(event), Err(TrySendError::Closed(_)))
+            });
+            if let (true, Some(question)) = (is_gone, &mut state.validation) {
                 question.open.retain(|open| *open != name.as_str());
             }
         }
-        self.wait(Instant::now() + timeout, |state| {
+        self.wait(deadline(timeout), |state| {
             state
                 .validation
                 .as_ref()
@@ -277,6 +331,10 @@ impl Gate {
     }
 }
 
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(LONGEST_WAIT)
+}
+
 /// What the deployer holds.
 pub(crate) struct SharedGate(pub(crate) Arc<Gate>);
 
@@ -287,12 +345,7 @@ impl UpdateGate for SharedGate {
     }
 
     fn after_update(&self, deployment_id: &str) {
-        self.0.notify(&ComponentUpdatePolicyEvents {
-            pre_update_event: None,
-            post_update_event: Some(PostComponentUpdateEvent {
-                deployment_id: deployment_id.to_owned(),
-            }),
-        });
+        self.0.declare_over(deployment_id);
     }
 
     fn validate(
@@ -349,8 +402,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rejection_names_the_component_and_its_reason() {
         let gate = Arc::new(Gate::default());
-        let mut questions = gate.validate_for("a").expect("the first stream");
-        assert!(gate.validate_for("a").is_none(), "one stream each");
+        let mut questions = gate.validate_for("a");
         let name: ComponentName = "a".parse().expect("a name");
         let asked = BTreeMap::from([(name.clone(), serde_json::json!({ "key": 1 }))]);
         let answering = async {
@@ -373,5 +425,80 @@ mod tests {
                 reason: "too many keys".into()
             })
         );
+    }
+
+    fn pre_update(notice: Option<ComponentUpdatePolicyEvents>) -> Option<String> {
+        Some(notice?.pre_update_event?.deployment_id)
+    }
+
+    fn post_update(notice: Option<ComponentUpdatePolicyEvents>) -> Option<String> {
+        Some(notice?.post_update_event?.deployment_id)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_stream_of_a_component_is_told_and_one_answer_counts() {
+        let gate = Gate::default();
+        let (mut first, mut second) = (gate.listen("a"), gate.listen("a"));
+        let begin = Instant::now();
+        let answering = async {
+            assert_eq!(pre_update(first.recv().await).as_deref(), Some("d"));
+            assert_eq!(pre_update(second.recv().await).as_deref(), Some("d"));
+            gate.defer("a", "d", 0).expect("the question is open");
+        };
+        tokio::join!(gate.ask_all("d", LONG), answering);
+        assert!(begin.elapsed() < LONG);
+        gate.declare_over("d");
+        assert_eq!(post_update(first.recv().await).as_deref(), Some("d"));
+        assert_eq!(post_update(second.recv().await).as_deref(), Some("d"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_announced_is_declared_over() {
+        let gate = Gate::default();
+        let mut notices = gate.listen("a");
+        gate.declare_over("not-announced");
+        assert!(notices.try_recv().is_err(), "nobody was told that it comes");
+        let asking = tokio::time::timeout(Duration::from_secs(5), gate.ask_all("d", LONG));
+        assert!(asking.await.is_err(), "it is canceled while it is asked");
+        assert_eq!(pre_update(notices.recv().await).as_deref(), Some("d"));
+        assert!(gate.defer("a", "d", 0).is_err(), "nothing waits any more");
+        gate.declare_over("d");
+        assert_eq!(post_update(notices.recv().await).as_deref(), Some("d"));
+        gate.declare_over("d");
+        assert!(notices.try_recv().is_err(), "once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_stream_is_asked_once_the_first_has_ended() {
+        let gate = Gate::default();
+        let first = gate.validate_for("a");
+        let mut second = gate.validate_for("a");
+        let name: ComponentName = "a".parse().expect("a name");
+        let asked = BTreeMap::from([(name, serde_json::json!({}))]);
+        let refused = gate.validate_all("1", asked.clone(), LONG).await;
+        assert!(refused.is_err(), "the first stream did not answer");
+        assert!(second.try_recv().is_err(), "the first one is asked");
+        drop(first);
+        let answering = async {
+            let question = second.recv().await.expect("a question");
+            let report = ConfigurationValidityReport {
+                status: ConfigurationValidityStatus::Accepted,
+                deployment_id: question.deployment_id,
+                message: None,
+            };
+            gate.report("a", report).expect("the question is open");
+        };
+        let (result, ()) = tokio::join!(gate.validate_all("2", asked, LONG), answering);
+        assert_eq!(result, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_timeout_there_is_does_no_harm() {
+        let gate = Gate::default();
+        drop(gate.listen("a"));
+        let forever = Duration::from_secs(u64::MAX);
+        gate.ask_all("d", forever).await;
+        let asked = BTreeMap::from([("a".parse().expect("a name"), serde_json::json!({}))]);
+        assert_eq!(gate.validate_all("d", asked, forever).await, Ok(()));
     }
 }

@@ -294,7 +294,7 @@ pub trait UpdateGate: Send + Sync + 'static {
     /// the deferrals they asked for are over, or after `timeout`. Dropping the future ends it.
     fn before_update(&self, deployment_id: &str, timeout: Duration) -> BoxFuture<'_, ()>;
 
-    /// Tells those who were told of it that it is over, whatever came of it.
+    /// Tells subscribers that an update that was announced is over, whatever came of it.
     fn after_update(&self, deployment_id: &str);
 
     /// Asks components whether they accept these whole configurations.
