@@ -184,11 +184,15 @@ async fn delete(control: &Control, call: &Call<'_>, thing: &str) -> Outcome<ApiR
     let scope = &call.scope;
     let mut tx = control.write().await?;
     device(&mut tx, scope, thing).await?;
-    let busy = effective::of_device(&mut tx, scope, thing)
-        .await?
-        .into_iter()
-        .find(|row| row.status == "IN_PROGRESS");
-    if let Some(row) = busy {
+    for row in effective::of_device(&mut tx, scope, thing).await? {
+        // A device that never came back from a deployment that was cancelled may go.
+        let busy = row.status == "IN_PROGRESS"
+            && deployments::deployment(&mut tx, scope, &row.deployment)
+                .await?
+                .is_some_and(|deployment| deployment.status == "ACTIVE");
+        if !busy {
+            continue;
+        }
         return Err(Fault::conflict(
             "CORE_DEVICE",
             thing,
@@ -196,7 +200,8 @@ async fn delete(control: &Control, call: &Call<'_>, thing: &str) -> Outcome<ApiR
                 "deployment {} is in progress on core device {thing}",
                 row.deployment
             ),
-        ));
+        )
+        .help("cancel the deployment first"));
     }
     for table in [
         "gg_core_devices",

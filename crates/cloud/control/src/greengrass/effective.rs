@@ -201,6 +201,17 @@ fn texts(value: Option<&Json>) -> Vec<String> {
         .collect()
 }
 
+/// The members of a list that travels as text. A nucleus cuts its texts at 1024 characters; what
+/// is whole of a cut list counts.
+fn listed_texts(text: &str) -> Vec<String> {
+    let whole = serde_json::from_str::<Json>(text).ok().or_else(|| {
+        let ends = text.rmatch_indices('"').map(|(at, _)| at);
+        ends.filter_map(|at| serde_json::from_str(&format!("{}]", &text[..=at])).ok())
+            .next()
+    });
+    texts(whole.as_ref())
+}
+
 /// An execution of a deployment's job changed.
 pub(crate) async fn execution_changed(
     control: &Control,
@@ -232,11 +243,7 @@ pub(crate) async fn execution_changed(
         status => {
             let details = &execution.status_details;
             let text = |name: &str| details.get(name).map(String::as_str);
-            let list = |name: &str| {
-                let parsed: Option<Json> =
-                    text(name).and_then(|text| serde_json::from_str(text).ok());
-                texts(parsed.as_ref())
-            };
+            let list = |name: &str| text(name).map(listed_texts).unwrap_or_default();
             let reported = Reported {
                 status: status.as_str().to_owned(),
                 reason: reason(
@@ -307,4 +314,25 @@ pub(crate) async fn shadow_reported(
         deployments::set_status(tx, scope, &deployment.id, &["ACTIVE"], status).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_cut_keeps_what_is_whole() {
+        fn check(text: &str, expected: &[&str]) {
+            assert_eq!(listed_texts(text), expected, "{text}");
+        }
+        check(r#"["A","B"]"#, &["A", "B"]);
+        check(r#"["A","B""#, &["A", "B"]);
+        check(r#"["A","B"#, &["A"]);
+        check(r#"["A","#, &["A"]);
+        check(r#"["A\"B","C"#, &["A\"B"]);
+        check(r#"["A"#, &[]);
+        check("[", &[]);
+        check("", &[]);
+        check("{}", &[]);
+    }
 }

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use sward_store::{Tx, Value};
 
 const LONGEST_DETAILS: usize = 1000;
+/// About 20,000 components; what a device sends is kept until the last chunk is there.
+const MOST_CHUNKS: i64 = 100;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +153,15 @@ async fn joined(
     let Some(info) = message.chunk_info.filter(|info| info.total_chunks > 1) else {
         return Ok(Some(message));
     };
+    if info.total_chunks > MOST_CHUNKS || !(0..=info.total_chunks).contains(&info.chunk_id) {
+        return Err(Fault::new(
+            Refusal::Invalid,
+            format!(
+                "chunk {} of {} cannot be part of a fleet status",
+                info.chunk_id, info.total_chunks
+            ),
+        ));
+    }
     // Chunks of another message will never be completed: chunks travel one after the other.
     tx.execute(
         "DELETE FROM gg_status_chunks WHERE account = $1 AND region = $2 AND thing = $3

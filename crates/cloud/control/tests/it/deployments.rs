@@ -668,3 +668,36 @@ async fn a_device_ends_a_deployment_that_was_deleted_meanwhile() {
     world.iot("DELETE", &job_path, json!(null)).await;
     world.gg("DELETE", "/coreDevices/core1", json!(null)).await;
 }
+
+#[tokio::test]
+async fn a_core_device_that_never_came_back_can_be_deleted() {
+    let world = thing_world().await;
+    let made = deploy(&world, &thing_arn("core1"), "1.0.0").await;
+    let id = text(&made["deploymentId"]);
+    let reported = json!({
+        "fleetConfigurationArnForStatus":
+            "arn:aws:greengrass:us-east-1:123456789012:configuration:thing/core1:1",
+        "status": "IN_PROGRESS",
+    });
+    world
+        .publish(
+            &format!("{SHADOW}/update"),
+            json!({ "state": { "reported": reported } }),
+        )
+        .await;
+    let device = "/greengrass/v2/coreDevices/core1";
+    world
+        .refused(
+            "greengrass",
+            "DELETE",
+            device,
+            json!(null),
+            409,
+            "ConflictException",
+        )
+        .await;
+    world
+        .gg("POST", &format!("/deployments/{id}/cancel"), json!({}))
+        .await;
+    world.gg("DELETE", "/coreDevices/core1", json!(null)).await;
+}

@@ -259,6 +259,18 @@ async fn chunks_are_joined_by_their_number() {
 }
 
 #[tokio::test]
+async fn chunks_that_cannot_be_are_not_kept() {
+    let world = world().await;
+    for (id, total) in [(7, 2), (8, 2), (-1, 2), (1, 1_000_000)] {
+        let mut part = message("COMPLETE", 1, 1000, json!([]));
+        part["chunkInfo"] = json!({ "chunkId": id, "totalChunks": total });
+        world.publish(TOPIC, part).await;
+    }
+    let listed = world.gg("GET", "/coreDevices", json!(null)).await;
+    assert_eq!(listed["coreDevices"], json!([]));
+}
+
+#[tokio::test]
 async fn unreadable_messages_change_nothing() {
     let world = world().await;
     for payload in [
