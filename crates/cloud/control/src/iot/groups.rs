@@ -4,7 +4,7 @@ use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
 use crate::iot::own_arn;
 use crate::iot::tags::{self, Tag};
-use crate::iot::things::{attribute_map, check_attributes, thing};
+use crate::iot::things::{attribute_map, check_attributes, check_version, expected_version, thing};
 use crate::jobs;
 use crate::request::{Call, listed, object, ok, seconds};
 use crate::routes::Matched;
@@ -343,18 +343,11 @@ async fn update(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     let scope = &call.scope;
     let mut tx = control.write().await?;
     let row = existing(&mut tx, scope, name).await?;
-    if let Some(expected) = body
-        .expected_version
-        .filter(|version| *version != row.version)
-    {
-        return Err(Fault::new(
-            Refusal::VersionConflict,
-            format!(
-                "thing group {name} has version {}, not {expected}",
-                row.version
-            ),
-        ));
-    }
+    check_version(
+        body.expected_version,
+        row.version,
+        &format!("thing group {name}"),
+    )?;
     let properties = body.thing_group_properties;
     let mut attributes = row.attributes;
     if let Some(payload) = properties.attribute_payload {
@@ -387,9 +380,14 @@ async fn update(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
 async fn delete(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiResponse> {
     let scope = &call.scope;
     let mut tx = control.write().await?;
-    if group(&mut tx, scope, name).await?.is_none() {
+    let Some(row) = group(&mut tx, scope, name).await? else {
         return Ok(ok(json!({})));
-    }
+    };
+    check_version(
+        expected_version(call)?,
+        row.version,
+        &format!("thing group {name}"),
+    )?;
     if let Some(child) = children(&mut tx, scope, name).await?.first() {
         return Err(Fault::new(
             Refusal::Invalid,

@@ -224,7 +224,17 @@ async fn describe(control: &Control, call: &Call<'_>, name: &str) -> Outcome<Api
     ])))
 }
 
-fn check_version(expected: Option<i64>, found: i64, what: &str) -> Outcome<()> {
+/// The version that a deletion is meant for.
+pub(super) fn expected_version(call: &Call<'_>) -> Outcome<Option<i64>> {
+    call.query("expectedVersion")
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Fault::field("expectedVersion", format!("\"{text}\" is not a number")))
+        })
+        .transpose()
+}
+
+pub(super) fn check_version(expected: Option<i64>, found: i64, what: &str) -> Outcome<()> {
     match expected {
         Some(expected) if expected != found => Err(Fault::new(
             Refusal::VersionConflict,
@@ -270,13 +280,11 @@ async fn delete(control: &Control, call: &Call<'_>, name: &str) -> Outcome<ApiRe
     let scope = &call.scope;
     let mut tx = control.write().await?;
     if let Some(row) = thing(&mut tx, scope, name).await? {
-        let expected = match call.query("expectedVersion") {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Fault::field("expectedVersion", format!("\"{text}\" is not a number"))
-            })?),
-        };
-        check_version(expected, row.version, &format!("thing {name}"))?;
+        check_version(
+            expected_version(call)?,
+            row.version,
+            &format!("thing {name}"),
+        )?;
         let args: [Value; 3] = [
             scope.account.as_str().into(),
             scope.region.as_str().into(),

@@ -9,8 +9,9 @@ use crate::reserved::ReservedError;
 use crate::routes::Matched;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use sward_aws_wire::api::ApiResponse;
+use sward_diagnosis::Kind;
 use sward_shadow::Operation;
 
 const LARGEST_PAYLOAD: usize = 128 * 1024;
@@ -121,7 +122,7 @@ async fn publish(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<Api
             .publisher
             .publish(publication)
             .await
-            .map_err(unavailable)?;
+            .map_err(unpublished)?;
     }
     Ok(ok(json!({})))
 }
@@ -153,13 +154,24 @@ async fn reserved(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<()
             .publisher
             .publish(publication)
             .await
-            .map_err(unavailable)?;
+            .map_err(unpublished)?;
     }
     Ok(())
 }
 
-fn unavailable(error: PortError) -> Fault {
-    Fault::of(Refusal::Unavailable, &error)
+/// The broker's words where it refuses for good; trying again helps with everything else.
+fn unpublished(error: PortError) -> Fault {
+    match error {
+        PortError::Refused { because, .. } => Fault {
+            refusal: match because.kind {
+                Kind::TooLarge => Refusal::TooLarge,
+                _ => Refusal::Invalid,
+            },
+            report: because,
+            members: Map::new(),
+        },
+        error @ PortError::Unavailable { .. } => Fault::of(Refusal::Unavailable, &error),
+    }
 }
 
 async fn retained_list(control: &Control, call: &Call<'_>) -> Outcome<ApiResponse> {
@@ -198,7 +210,7 @@ async fn retained_list(control: &Control, call: &Call<'_>) -> Outcome<ApiRespons
             size + 1,
         )
         .await
-        .map_err(unavailable)?;
+        .map_err(unpublished)?;
     let more = found.len() > size;
     let part = &found[..found.len().min(size)];
     let topics: Vec<Json> = part
@@ -225,7 +237,7 @@ async fn retained(control: &Control, call: &Call<'_>, topic: &str) -> Outcome<Ap
         .publisher
         .retained(&call.scope.account, &call.scope.region, topic)
         .await
-        .map_err(unavailable)?
+        .map_err(unpublished)?
         .ok_or_else(|| Fault::not_found("retained message", topic))?;
     Ok(ok(json!({
         "topic": message.topic,

@@ -651,6 +651,32 @@ async fn a_new_description_keeps_a_group_s_attributes() {
 }
 
 #[tokio::test]
+async fn a_group_is_deleted_in_the_version_that_was_meant() {
+    let world = World::new().await;
+    world.group("G", &[]).await;
+    for (wanted, status, code) in [
+        ("2", 409, "VersionConflictException"),
+        ("x", 400, "InvalidRequestException"),
+    ] {
+        world
+            .refused(
+                "iot",
+                "DELETE",
+                &format!("/thing-groups/G?expectedVersion={wanted}"),
+                json!(null),
+                status,
+                code,
+            )
+            .await;
+    }
+    world
+        .iot("DELETE", "/thing-groups/G?expectedVersion=1", json!(null))
+        .await;
+    let none = world.iot("GET", "/thing-groups", json!(null)).await;
+    assert_eq!(none["thingGroups"], json!([]));
+}
+
+#[tokio::test]
 async fn tags_are_bounded_and_belong_to_something() {
     let world = World::new().await;
     let group = world.group("G", &[]).await;

@@ -69,6 +69,12 @@ impl Publisher for Broker {
                 because: Report::new(Kind::TooLarge, "test", "larger than a message"),
             });
         }
+        if !publication.topic.starts_with('$') && publication.topic.matches('/').count() > 7 {
+            return Err(PortError::Refused {
+                what: "the broker",
+                because: Report::new(Kind::Invalid, "test", "the topic has too many levels"),
+            });
+        }
         self.published
             .lock()
             .expect("not poisoned")
