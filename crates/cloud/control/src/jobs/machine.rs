@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use sward_model::{Arn, DeploymentTarget};
-use sward_store::Tx;
+use sward_store::{Row, Tx};
 
 /// A job to make.
 #[derive(Clone, Debug)]
@@ -414,29 +414,41 @@ pub(crate) async fn tick(control: &Control) -> Outcome<()> {
             .await?;
         (jobs, executions)
     };
+    // One that fails holds up none of the others; the first failure is told at the end.
+    let mut outcome = Ok(());
     for row in &due.0 {
-        let scope = scope_of(row)?;
-        let id = row.text("id")?;
-        let mut tx = control.write().await?;
-        if let Some(mut job) = store::job(&mut tx, &scope, &id).await? {
-            drive(control, &mut tx, &scope, &mut job, vec![JobEvent::Tick]).await?;
-            tx.commit().await?;
-        }
+        outcome = outcome.and(roll_out(control, row).await);
     }
     for row in &due.1 {
-        let scope = scope_of(row)?;
-        let (thing, namespace) = (row.text("thing")?, row.text("namespace")?);
-        let mut tx = control.write().await?;
-        let mut queue = store::queue(&mut tx, &scope, &thing, &namespace, None).await?;
-        let (changed, notifications) = queue.expire(unsigned(now));
-        settle(control, &mut tx, &scope, &namespace, changed).await?;
-        announce(&mut tx, &scope, &thing, &namespace, notifications).await?;
+        outcome = outcome.and(expire(control, row, now).await);
+    }
+    outcome
+}
+
+async fn roll_out(control: &Control, row: &Row) -> Outcome<()> {
+    let scope = scope_of(row)?;
+    let id = row.text("id")?;
+    let mut tx = control.write().await?;
+    if let Some(mut job) = store::job(&mut tx, &scope, &id).await? {
+        drive(control, &mut tx, &scope, &mut job, vec![JobEvent::Tick]).await?;
         tx.commit().await?;
     }
     Ok(())
 }
 
-fn scope_of(row: &sward_store::Row) -> Outcome<Scope> {
+async fn expire(control: &Control, row: &Row, now: i64) -> Outcome<()> {
+    let scope = scope_of(row)?;
+    let (thing, namespace) = (row.text("thing")?, row.text("namespace")?);
+    let mut tx = control.write().await?;
+    let mut queue = store::queue(&mut tx, &scope, &thing, &namespace, None).await?;
+    let (changed, notifications) = queue.expire(unsigned(now));
+    settle(control, &mut tx, &scope, &namespace, changed).await?;
+    announce(&mut tx, &scope, &thing, &namespace, notifications).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn scope_of(row: &Row) -> Outcome<Scope> {
     let read = |error| {
         Fault::new(
             Refusal::Internal,
