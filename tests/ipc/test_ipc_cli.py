@@ -1,8 +1,8 @@
 """greengrass-cli against the IPC server: what it prints and how it ends."""
 
 import json
+import resource
 import subprocess
-import time
 
 from memory_nucleus import FRIEND, STRANGER
 
@@ -98,7 +98,10 @@ def test_a_wrong_command_line_is_told_by_its_exit_code(nucleus):
 
 
 def test_a_call_is_quick(nucleus):
-    begin = time.monotonic()
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+    before = used()
     for _ in range(5):
         assert nucleus.cli("component", "list").returncode == 0
-    assert time.monotonic() - begin < 4  # a JVM takes 0.8 s each
+    assert used() - before < 2.5  # seconds of CPU, whatever else the machine does; a JVM takes 1.1 each

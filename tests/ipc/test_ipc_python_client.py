@@ -2,7 +2,6 @@
 
 import datetime
 import queue
-import time
 
 import pytest
 from awsiot.eventstreamrpc import AccessDeniedError
@@ -258,8 +257,6 @@ def test_many_connections_of_one_component(nucleus):
         inbox = Inbox()
         nucleus.client(FRIEND).subscribe_to_topic(topic="py/many", **inbox.handlers())
         inboxes.append(inbox)
-    begin = time.monotonic()
     nucleus.client(FRIEND).publish_to_topic(topic="py/many", publish_message=binary(b"x"))
     for inbox in inboxes:
         assert inbox.next().binary_message.message == b"x"
-    assert time.monotonic() - begin < WAIT
