@@ -166,3 +166,24 @@ def test_groups_of_users_share_the_cli_and_others_stay_out(offline):
     offline.await_status(offline.create("--update-config", none), "SUCCEEDED")
     kit.wait_for("the users' files", lambda: [file.name for file in info.iterdir()] == ["user-0"])
     assert offline.cli_of(nobody, [group.gr_gid], "component", "list").returncode == 1
+
+
+def test_a_deployment_that_waits_can_be_canceled_and_one_that_is_applied_cannot(offline, folder):
+    recipes, gate = folder / "recipes", folder / "gate"
+    write_recipe(recipes, "com.example.Slow", "1.0.0", "", lifecycle={
+        "install": f"while [ ! -e {gate} ]; do sleep 0.1; done", "run": "exec sleep 1000"})
+    write_recipe(recipes, "com.example.Never", "1.0.0", "exec sleep 1000")
+    slow = offline.create("-m", "com.example.Slow=1.0.0", "-r", str(recipes))
+    kit.wait_for("the component to be installed", lambda: offline.component("com.example.Slow"))
+    waiting = offline.create("-m", "com.example.Never=1.0.0", "-r", str(recipes))
+    assert offline.await_status(waiting, "QUEUED")
+    canceled = offline.cli("deployment", "cancel", "-i", waiting)
+    assert (canceled.returncode, canceled.stdout) == (0, f"Cancel request submitted. Deployment ID: {waiting}\n")
+    offline.await_status(waiting, "CANCELED")
+    too_late = offline.cli("deployment", "cancel", "-i", slow)
+    assert too_late.returncode == 1 and "is being applied and runs to its end" in too_late.stderr
+    gate.touch()
+    offline.await_status(slow, "SUCCEEDED")
+    assert offline.component("com.example.Never") == []
+    status = offline.cli("deployment", "status", "-i", waiting).stdout.splitlines()
+    assert status[0] == f"{waiting}: CANCELED" and "1970" not in status[1]
