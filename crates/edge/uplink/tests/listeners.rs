@@ -733,3 +733,25 @@ fn a_long_cause_does_not_keep_the_end_from_the_cloud() {
         ["saved", "delivered a:1 FAILED refused"]
     );
 }
+
+#[test]
+fn answer_topics_that_nobody_grants_are_asked_for_again() {
+    let mut jobs = JobsListener::new("T", Vec::new());
+    connect(&mut jobs);
+    next_is(&mut jobs, "J", 1);
+    let asked = brief(&jobs.handle(job_status("J", DeploymentStatus::InProgress), 1000));
+    assert_eq!(
+        asked,
+        ["saved", "sub J:update/accepted", "sub J:update/rejected"]
+    );
+    let due = jobs.deadline().expect("silence has an end");
+    assert_eq!(
+        brief(&jobs.handle(Event::Tick, due)),
+        ["unsub J:update/accepted", "unsub J:update/rejected"]
+    );
+    let due = jobs.deadline().expect("it is tried again");
+    assert_eq!(
+        brief(&jobs.handle(Event::Tick, due)),
+        ["sub J:update/accepted", "sub J:update/rejected"]
+    );
+}

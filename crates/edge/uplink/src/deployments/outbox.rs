@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 pub(crate) enum Stage {
     /// To be sent.
     Ready,
-    /// Waits for something else first (a subscription, a version).
+    /// Waits for something else first (a version) that has its own deadline.
     Waiting,
+    /// Waits for the subscriptions of its answer topics, at most until then.
+    Subscribing { until_ms: u64 },
     /// Sent; an answer is due by then.
     Sent { until_ms: u64 },
     /// Failed; to be sent again then.
@@ -117,7 +119,7 @@ impl Outbox {
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.updates.front()?;
         match self.stage {
-            Stage::Sent { until_ms } => Some(until_ms),
+            Stage::Sent { until_ms } | Stage::Subscribing { until_ms } => Some(until_ms),
             Stage::Later { at_ms } => Some(at_ms),
             Stage::Ready | Stage::Waiting => None,
         }

@@ -270,7 +270,9 @@ impl JobsListener {
                 let answers = ["accepted", "rejected"].map(|end| format!("{topic}/{end}"));
                 effects.extend(answers.clone().map(Effect::Subscribe));
                 self.answers = Some(answers.map(|filter| (filter, false)));
-                self.outbox.set_stage(Stage::Waiting);
+                self.outbox.set_stage(Stage::Subscribing {
+                    until_ms: now_ms + ANSWER_MS,
+                });
             }
         }
     }
@@ -294,7 +296,7 @@ impl JobsListener {
             if !granted {
                 self.later(now_ms, effects);
             } else if answers.iter().all(|(_, granted)| *granted)
-                && self.outbox.stage() == Stage::Waiting
+                && matches!(self.outbox.stage(), Stage::Subscribing { .. })
             {
                 self.outbox.set_stage(Stage::Ready);
             }
@@ -344,7 +346,9 @@ impl JobsListener {
             self.ask(now_ms, effects);
         }
         match self.outbox.stage() {
-            Stage::Sent { until_ms } if until_ms <= now_ms => self.later(now_ms, effects),
+            Stage::Sent { until_ms } | Stage::Subscribing { until_ms } if until_ms <= now_ms => {
+                self.later(now_ms, effects);
+            }
             Stage::Later { at_ms } if at_ms <= now_ms => self.outbox.restart(),
             _ => {}
         }
