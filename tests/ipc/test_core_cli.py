@@ -187,3 +187,24 @@ def test_a_deployment_that_waits_can_be_canceled_and_one_that_is_applied_cannot(
     assert offline.component("com.example.Never") == []
     status = offline.cli("deployment", "status", "-i", waiting).stdout.splitlines()
     assert status[0] == f"{waiting}: CANCELED" and "1970" not in status[1]
+
+
+def test_components_are_stopped_and_restarted(offline, folder):
+    recipes = folder / "recipes"
+    write_recipe(recipes, "com.example.Local", "1.0.0", "echo begins; exec sleep 1000")
+    offline.await_status(offline.create("-m", "com.example.Local=1.0.0", "-r", str(recipes)), "SUCCEEDED")
+    log = offline.root / "logs" / "com.example.Local.log"
+
+    def begun(times: int) -> None:
+        kit.wait_for(f"{times} beginnings", lambda: log.read_text().count("stdout. begins") == times)
+
+    def state(wanted: str) -> None:
+        kit.wait_for(f"it to be {wanted}", lambda: f"    State: {wanted}" in offline.component("com.example.Local"))
+    begun(1)
+    for verb, times, wanted in (("restart", 2, "RUNNING"), ("stop", 2, "FINISHED"), ("restart", 3, "RUNNING")):
+        done = offline.cli("component", verb, "--names", "com.example.Local")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        begun(times)
+        state(wanted)
+    unknown = offline.cli("component", "stop", "--names", "com.example.None")
+    assert unknown.returncode == 1 and "Component with name com.example.None not found" in unknown.stderr
