@@ -3,6 +3,7 @@
 mod unsent;
 
 use crate::cloud::not_before;
+use crate::listeners::errors;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -273,13 +274,13 @@ impl Reporting {
 }
 
 fn information(update: &DeploymentStatusUpdate) -> DeploymentInformation {
-    let texts = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let (error_stack, error_types) = errors(update);
     DeploymentInformation {
         status: update.status.as_str().to_owned(),
         detailed_status: update.detailed.map(|detailed| detailed.as_str().to_owned()),
         failure_cause: update.failure_cause.clone(),
-        error_stack: texts(update.error_stack.iter().map(ToString::to_string).collect()),
-        error_types: texts(update.error_types.iter().map(ToString::to_string).collect()),
+        error_stack,
+        error_types,
         configuration_arn: update.configuration_arn.clone(),
         deployment_id: update
             .deployment_id

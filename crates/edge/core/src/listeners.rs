@@ -154,7 +154,7 @@ impl StatusStore for Unreported {
 
 /// The deployer's word as the listeners take it.
 pub(crate) fn status_update(update: DeploymentStatusUpdate) -> StatusUpdate {
-    let texts = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let (error_stack, error_types) = errors(&update);
     StatusUpdate {
         deployment_id: update.deployment_id.unwrap_or_else(|| update.id.clone()),
         id: update.id,
@@ -163,9 +163,21 @@ pub(crate) fn status_update(update: DeploymentStatusUpdate) -> StatusUpdate {
         status: update.status,
         detailed: update.detailed,
         failure_cause: update.failure_cause,
-        error_stack: texts(update.error_stack.iter().map(ToString::to_string).collect()),
-        error_types: texts(update.error_types.iter().map(ToString::to_string).collect()),
+        error_stack,
+        error_types,
     }
+}
+
+/// Stack and types, or neither: types may be none at all and are told all the same.
+pub(crate) fn errors(
+    update: &DeploymentStatusUpdate,
+) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    if update.error_stack.is_empty() {
+        return (None, None);
+    }
+    let stack = update.error_stack.iter().map(ToString::to_string);
+    let types = update.error_types.iter().map(ToString::to_string);
+    (Some(stack.collect()), Some(types.collect()))
 }
 
 #[cfg(test)]

@@ -247,8 +247,9 @@ impl Context {
                         "this device is not connected to a cloud, so only its own store counts",
                     );
                 }
-                // Which versions the cloud has, it does not say.
-                let cause = DeploymentFailure::new(error.to_string(), &error.codes());
+                // Which versions the cloud has, it does not say. Its words, not its codes: the
+                // nucleus's stack ends with the requirements.
+                let cause = DeploymentFailure::new(error.to_string(), &[]);
                 failure(&[]).caused_by(cause)
             }
             error => failure::of_cloud(

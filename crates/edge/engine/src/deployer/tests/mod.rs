@@ -323,8 +323,6 @@ async fn what_cannot_be_started_ends_at_once() {
             "DEPLOYMENT_FAILURE",
             "NO_AVAILABLE_COMPONENT_VERSION",
             "COMPONENT_VERSION_REQUIREMENTS_NOT_MET",
-            "CLOUD_API_ERROR",
-            "RESOURCE_NOT_FOUND",
         ]
     );
     core.stop().await;
