@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod error;
 mod server;
+mod taken;
 
 pub use body::{Body, BodyError, channel, collect, empty, full};
 pub use client::{Client, ClientOptions};

@@ -1,6 +1,7 @@
 //! Serving a handler over HTTP/1.1, plain or TLS, with limits and an orderly end.
 
-use super::body::{Body, BodyError};
+use super::body::{Body, BodyError, patient};
+use super::taken::Taken;
 use crate::tls::{Accepted, CertificateDer, TlsAcceptor};
 use ::http::{Request, Response};
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// A request as a handler gets it; its body is streamed (see [`super::collect`]).
-pub type IncomingRequest = Request<Incoming>;
+pub type IncomingRequest = Request<Body>;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -73,12 +74,14 @@ pub struct ServeOptions {
     pub head: usize,
     /// Time to receive a head, which also ends connections that stay silent.
     pub head_timeout: Duration,
+    /// How long a peer may send nothing of a body that it began, or take nothing of an answer.
+    pub stall: Duration,
     /// Time that running answers get when the server ends.
     pub drain: Duration,
 }
 
 impl ServeOptions {
-    /// 4,096 connections, 64 KiB of head within 60 s, 5 s to drain.
+    /// 4,096 connections, 64 KiB of head within 60 s, 60 s without a byte, 5 s to drain.
     #[must_use]
     pub fn new(name: &'static str) -> ServeOptions {
         ServeOptions {
@@ -86,6 +89,7 @@ impl ServeOptions {
             connections: 4096,
             head: 64 * 1024,
             head_timeout: Duration::from_secs(60),
+            stall: Duration::from_secs(60),
             drain: Duration::from_secs(5),
         }
     }
@@ -194,8 +198,10 @@ pub async fn serve_connection<S>(
 {
     let peer = Arc::new(peer);
     let address = peer.address;
-    let service = service_fn(move |request: IncomingRequest| {
+    let stall = options.stall;
+    let service = service_fn(move |request: Request<Incoming>| {
         let (handler, peer) = (Arc::clone(&handler), Arc::clone(&peer));
+        let request = request.map(|body| patient(body, stall));
         async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
     });
     let connection = http1::Builder::new()
@@ -203,7 +209,7 @@ pub async fn serve_connection<S>(
         .header_read_timeout(options.head_timeout)
         .max_buf_size(options.head)
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Taken::new(stream, stall)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let token = tasks.token();

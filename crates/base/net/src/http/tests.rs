@@ -5,21 +5,75 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use sward_diagnosis::Diagnose as _;
 use sward_task::Tasks;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 async fn server(tasks: &Tasks, handler: impl Handler) -> String {
+    server_with(tasks, ServeOptions::new("test"), handler).await
+}
+
+async fn server_with(tasks: &Tasks, options: ServeOptions, handler: impl Handler) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tasks.spawn(
         "server",
-        serve(
-            listener,
-            Arc::new(handler),
-            ServeOptions::new("test"),
-            tasks.clone(),
-        ),
+        serve(listener, Arc::new(handler), options, tasks.clone()),
     );
     format!("http://{address}")
+}
+
+/// A plain connection to a server of [`server_with`] that does not wait long.
+async fn raw(tasks: &Tasks, handler: impl Handler) -> TcpStream {
+    let mut options = ServeOptions::new("test");
+    options.stall = Duration::from_millis(100);
+    let url = server_with(tasks, options, handler).await;
+    let address = url.trim_start_matches("http://");
+    TcpStream::connect(address).await.expect("a connection")
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not happen in time"))
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_frees_its_connection() {
+    let tasks = Tasks::new();
+    let handler = HandlerFn(|request: IncomingRequest, _| async move {
+        let error = collect(request.into_body(), 100).await.expect_err("torn");
+        Response::new(full(error.code()))
+    });
+    let mut stream = raw(&tasks, handler).await;
+    let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nthree";
+    stream.write_all(head).await.expect("room");
+    let mut answer = String::new();
+    soon("the end", stream.read_to_string(&mut answer))
+        .await
+        .expect("text");
+    assert!(answer.ends_with("http-body-broken"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends() {
+    let tasks = Tasks::new();
+    let ended = Arc::new(tokio::sync::Notify::new());
+    let (notify, senders) = (Arc::clone(&ended), tasks.clone());
+    let handler = HandlerFn(move |_, _| {
+        let (sender, body) = channel(1, None);
+        let notify = Arc::clone(&notify);
+        senders.spawn("sender", async move {
+            let piece = Bytes::from(vec![0; 1 << 16]);
+            while sender.send(Ok(piece.clone())).await.is_ok() {}
+            notify.notify_one();
+        });
+        async move { Response::new(body) }
+    });
+    let mut stream = raw(&tasks, handler).await;
+    let head = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(head).await.expect("room");
+    soon("the end of the answer", ended.notified()).await;
+    drop(stream);
 }
 
 fn get(url: &str) -> Request<Body> {
@@ -170,7 +224,6 @@ async fn a_kept_connection_that_the_server_closed_is_no_failure() {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     // A server that closes each connection after one answer without saying so.
     tasks.spawn("closing-server", async move {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         for _ in 0..5 {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             let mut head = [0; 1024];
