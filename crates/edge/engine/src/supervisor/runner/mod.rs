@@ -5,6 +5,7 @@
 //! it started, or not at all.
 
 mod environment;
+mod give;
 pub(crate) mod ledger;
 mod output;
 mod prepare;

@@ -1,14 +1,14 @@
 //! Everything before the start of a script: user, folders, variables. Blocking.
 
-use super::user::{self, Account, Question, Refusal, RunAs};
-use super::{MARKER, environment, skip};
+use super::user::{self, Question, Refusal, RunAs};
+use super::{MARKER, environment, give, skip};
 use crate::supervisor::lifecycle::{Step, StepKind};
 use crate::supervisor::spec::Plan;
 use crate::supervisor::status::Trouble;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use sward_sys::UserDatabase;
@@ -137,33 +137,10 @@ fn make_folders(plan: &Plan, step: StepKind, run_as: &RunAs) -> Result<(), Refus
         _ => false,
     };
     if is_first_step {
-        give(work, account).map_err(failed(work))?;
+        give::whole(work, account).map_err(failed(work))?;
         for folder in &plan.spec.artifact_directories {
-            give_content(folder, account).map_err(failed(folder))?;
+            give::content(folder, account).map_err(failed(folder))?;
         }
-    }
-    Ok(())
-}
-
-/// Gives a file or a folder with all its content; links are not followed.
-fn give(path: &Path, account: &Account) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() {
-        give_content(path, account)?;
-    }
-    lchown(
-        path,
-        Some(account.identity.user_id),
-        Some(account.identity.group_id),
-    )
-}
-
-fn give_content(folder: &Path, account: &Account) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        give(&entry?.path(), account)?;
     }
     Ok(())
 }
