@@ -30,6 +30,10 @@ pub(super) fn unzip(
         remove_folder(&fresh)?;
         return Err(error);
     }
+    // The stamp says that everything is there: it must not outlive the files in a loss of power.
+    File::open(&fresh)
+        .and_then(|folder| Ok(rustix::fs::syncfs(&folder)?))
+        .map_err(|source| write_error(&fresh, source))?;
     let old = beside(target, "old");
     remove_folder(&old)?;
     let write = |source| write_error(target, source);

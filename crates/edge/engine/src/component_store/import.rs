@@ -70,6 +70,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(from).map_err(write)?.permissions().mode();
     let readable = fs::Permissions::from_mode((mode & 0o777) | 0o440);
     fs::set_permissions(&beside, readable).map_err(write)?;
+    // No digest tells a half file from a whole one after a loss of power.
+    fs::File::open(&beside)
+        .and_then(|file| file.sync_all())
+        .map_err(write)?;
     fs::rename(&beside, to).map_err(write)
 }
 
