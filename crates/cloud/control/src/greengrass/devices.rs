@@ -1,6 +1,6 @@
 //! Core devices: what they reported of themselves.
 
-use super::{deployments, effective, tags};
+use super::{effective, revisions, tags};
 use crate::Control;
 use crate::fault::{Fault, Outcome};
 use crate::request::{Call, listed, object, ok, seconds};
@@ -187,7 +187,7 @@ async fn delete(control: &Control, call: &Call<'_>, thing: &str) -> Outcome<ApiR
     for row in effective::of_device(&mut tx, scope, thing).await? {
         // A device that never came back from a deployment that was cancelled may go.
         let busy = row.status == "IN_PROGRESS"
-            && deployments::deployment(&mut tx, scope, &row.deployment)
+            && revisions::deployment(&mut tx, scope, &row.deployment)
                 .await?
                 .is_some_and(|deployment| deployment.status == "ACTIVE");
         if !busy {
@@ -233,7 +233,7 @@ async fn effective_deployments(
     let (part, token) = page.cut(rows, |row| row.target.clone());
     let mut items = Vec::new();
     for row in part {
-        let deployment = deployments::deployment(&mut tx, scope, &row.deployment).await?;
+        let deployment = revisions::deployment(&mut tx, scope, &row.deployment).await?;
         let (name, job) = deployment.map_or((None, None), |one| (one.name, one.job));
         let has_errors = !(row.error_stack.is_empty() && row.error_types.is_empty());
         items.push(object([

@@ -1,7 +1,7 @@
 //! Effective deployments: for each device and target the latest one and how far it is, as the
 //! device said. By ourselves we say only QUEUED and CANCELED.
 
-use super::deployments::{self, DeploymentRow};
+use super::revisions::{self, DeploymentRow};
 use crate::Control;
 use crate::fault::Outcome;
 use crate::jobs::{Execution, ExecutionStatus};
@@ -219,7 +219,7 @@ pub(crate) async fn execution_changed(
     scope: &Scope,
     execution: &Execution,
 ) -> Outcome<()> {
-    let Some(deployment) = deployments::of_job(tx, scope, &execution.job_id).await? else {
+    let Some(deployment) = revisions::of_job(tx, scope, &execution.job_id).await? else {
         return Ok(());
     };
     let thing = &execution.thing_name;
@@ -260,8 +260,8 @@ pub(crate) async fn execution_changed(
 
 /// A deployment's job was cancelled, by us or because too many devices failed.
 pub(crate) async fn job_canceled(tx: &mut Tx, scope: &Scope, job: &str) -> Outcome<()> {
-    if let Some(deployment) = deployments::of_job(tx, scope, job).await? {
-        deployments::set_status(tx, scope, &deployment.id, &["ACTIVE"], "CANCELED").await?;
+    if let Some(deployment) = revisions::of_job(tx, scope, job).await? {
+        revisions::set_status(tx, scope, &deployment.id, &["ACTIVE"], "CANCELED").await?;
     }
     Ok(())
 }
@@ -278,7 +278,7 @@ pub(crate) async fn shadow_reported(
     let (Some(arn), Some(status)) = (text("fleetConfigurationArnForStatus"), text("status")) else {
         return Ok(());
     };
-    let Some(deployment) = deployments::of_configuration(tx, scope, arn).await? else {
+    let Some(deployment) = revisions::of_configuration(tx, scope, arn).await? else {
         return Ok(());
     };
     // A device reports its own deployments only.
@@ -311,7 +311,7 @@ pub(crate) async fn shadow_reported(
     };
     set(tx, scope, thing, &deployment, told, control.now_ms()).await?;
     if let Some(status) = ends.filter(|_| deployment.latest) {
-        deployments::set_status(tx, scope, &deployment.id, &["ACTIVE"], status).await?;
+        revisions::set_status(tx, scope, &deployment.id, &["ACTIVE"], status).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! not newer than the last ones. A COMPLETE message replaces the component list, a PARTIAL one
 //! patches it.
 
-use super::deployments;
+use super::revisions;
 use crate::Control;
 use crate::fault::{Fault, Outcome, Refusal};
 use crate::iot;
@@ -507,7 +507,7 @@ impl Sources {
                 continue;
             }
             if !self.seen.contains_key(arn) {
-                let found = deployments::of_configuration(tx, scope, arn).await?;
+                let found = revisions::of_configuration(tx, scope, arn).await?;
                 let found = found.map(|row| (row.revision, row.id));
                 self.seen.insert(arn.clone(), found);
             }

@@ -12,12 +12,13 @@ mod document;
 mod effective;
 mod fleet;
 mod public;
+mod revisions;
 mod tags;
 mod tokens;
 
-pub(crate) use deployments::has_job as has_deployment;
 pub(crate) use effective::{execution_changed, job_canceled, shadow_reported};
 pub(crate) use fleet::fleet_status;
+pub(crate) use revisions::has_job as has_deployment;
 
 use crate::Control;
 use crate::fault::Outcome;

@@ -85,9 +85,7 @@ async fn existing(tx: &mut Tx, scope: &Scope, arn: &Arn) -> Outcome<()> {
             .await?
             .is_some()
     } else if let Some(id) = arn.resource_after("deployments:") {
-        super::deployments::deployment(tx, scope, id)
-            .await?
-            .is_some()
+        super::revisions::deployment(tx, scope, id).await?.is_some()
     } else if let Some(thing) = arn.resource_after("coreDevices:") {
         super::devices::exists(tx, scope, thing).await?
     } else {

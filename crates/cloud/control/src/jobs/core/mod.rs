@@ -19,6 +19,7 @@
 //! When a new job replaces an older one for the same things, queue the new executions before
 //! cancelling the old: a device then never sees an empty list, which it takes for "cancel".
 
+mod body;
 mod config;
 mod execution;
 mod job;

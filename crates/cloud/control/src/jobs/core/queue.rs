@@ -1,5 +1,6 @@
 //! The executions of one thing in one namespace: what devices ask, and what they are told.
 
+use super::body::{Update, flag, number, read, status_details, step_minutes};
 use super::execution::{Execution, ExecutionStatus};
 use super::topic::{JobReference, Request, RequestTopic};
 use serde_json::{Map, Value, json};
@@ -10,8 +11,6 @@ use thiserror::Error;
 
 /// Most entries of one notification, as AWS has it.
 const MAX_NOTIFIED: usize = 15;
-const MAX_DETAIL_LENGTH: usize = 1024;
-const MAX_STEP_MINUTES: i64 = 10_080;
 
 /// An execution and the document of its job.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +85,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new(code: RejectCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: RejectCode, message: impl Into<String>) -> Self {
         Rejection {
             code,
             message: message.into(),
@@ -95,7 +94,7 @@ impl Rejection {
         }
     }
 
-    fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Rejection::new(RejectCode::InvalidRequest, message)
     }
 
@@ -144,18 +143,6 @@ pub struct Outcome {
     pub changed: Vec<(ExecutionStatus, Execution)>,
     /// What to publish after the reply.
     pub notifications: Vec<Notification>,
-}
-
-/// What an update asks for, read and checked.
-struct Update {
-    status: ExecutionStatus,
-    details: Option<BTreeMap<String, String>>,
-    expected_version: Option<u64>,
-    execution_number: Option<u64>,
-    include_state: bool,
-    include_document: bool,
-    /// `Some(None)` clears the timer.
-    step_minutes: Option<Option<u64>>,
 }
 
 impl Queue {
@@ -521,102 +508,4 @@ fn not_found(job: &str) -> Rejection {
         RejectCode::ResourceNotFound,
         format!("No execution of job {job} for this thing"),
     )
-}
-
-fn read(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
-    if payload.trim_ascii().is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_slice(payload)
-        .map_err(|_| Rejection::new(RejectCode::InvalidJson, "The payload is not a JSON object"))
-}
-
-/// A number, or a text that holds one.
-fn number(members: &Map<String, Value>, key: &str) -> Result<Option<u64>, Rejection> {
-    match members.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .or_else(|| value.as_str()?.parse().ok())
-            .map(Some)
-            .ok_or_else(|| Rejection::invalid(format!("{key} is not a number"))),
-    }
-}
-
-fn flag(members: &Map<String, Value>, key: &str) -> Result<Option<bool>, Rejection> {
-    match members.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(_) => Err(Rejection::invalid(format!("{key} is not a boolean"))),
-    }
-}
-
-fn step_minutes(members: &Map<String, Value>) -> Result<Option<Option<u64>>, Rejection> {
-    let Some(value) = members.get("stepTimeoutInMinutes").filter(|v| !v.is_null()) else {
-        return Ok(None);
-    };
-    match value.as_i64() {
-        Some(-1) => Ok(Some(None)),
-        Some(minutes @ 1..=MAX_STEP_MINUTES) => Ok(Some(Some(minutes.unsigned_abs()))),
-        _ => Err(Rejection::invalid(
-            "stepTimeoutInMinutes must be -1 or 1 to 10080",
-        )),
-    }
-}
-
-fn status_details(
-    members: &Map<String, Value>,
-) -> Result<Option<BTreeMap<String, String>>, Rejection> {
-    let details = match members.get("statusDetails") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(details)) => details,
-        Some(_) => return Err(Rejection::invalid("statusDetails is not an object")),
-    };
-    let key_fits = |key: &str| {
-        (1..=128).contains(&key.len())
-            && key
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, b':' | b'_' | b'-'))
-    };
-    details
-        .iter()
-        .map(|(key, value)| match value {
-            Value::String(text) if key_fits(key) && text.chars().count() <= MAX_DETAIL_LENGTH => {
-                Ok((key.clone(), text.clone()))
-            }
-            _ => Err(Rejection::invalid(format!(
-                "statusDetails member \"{key}\" must be a text of at most {MAX_DETAIL_LENGTH} \
-                 characters under a key of letters, digits, ':', '_' and '-'"
-            ))),
-        })
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-impl Update {
-    fn read(members: &Map<String, Value>) -> Result<Self, Rejection> {
-        let status = members.get("status").and_then(Value::as_str);
-        let status = match status.and_then(ExecutionStatus::parse) {
-            Some(
-                status @ (ExecutionStatus::InProgress
-                | ExecutionStatus::Succeeded
-                | ExecutionStatus::Failed
-                | ExecutionStatus::Rejected),
-            ) => status,
-            _ => {
-                return Err(Rejection::invalid(
-                    "status must be IN_PROGRESS, SUCCEEDED, FAILED or REJECTED",
-                ));
-            }
-        };
-        Ok(Update {
-            status,
-            details: status_details(members)?,
-            expected_version: number(members, "expectedVersion")?,
-            execution_number: number(members, "executionNumber")?,
-            include_state: flag(members, "includeJobExecutionState")?.unwrap_or(false),
-            include_document: flag(members, "includeJobDocument")?.unwrap_or(false),
-            step_minutes: step_minutes(members)?,
-        })
-    }
 }
