@@ -61,6 +61,7 @@ impl Store {
         make_directory(&directory)?;
         let lock = DirectoryLock::acquire(&directory)?;
         let path = directory.join("sward.db");
+        make_private(&path)?;
         let connect = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
@@ -163,6 +164,23 @@ impl Store {
         self.inner.readers.close().await;
         self.inner.writer.close().await;
     }
+}
+
+/// The database holds secrets, and its directory may have been made by somebody else for all to
+/// read. SQLite gives the log beside it the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+        .map_err(|source| StoreError::Directory {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {

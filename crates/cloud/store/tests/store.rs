@@ -220,3 +220,25 @@ async fn a_backup_is_a_whole_store() {
         .expect("copied");
     assert_eq!(names(&open(copy.path()).await).await, ["kept"]);
 }
+
+#[tokio::test]
+async fn the_database_is_private_in_a_directory_that_others_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mode = |name: &str| {
+        let path = directory.path().join(name);
+        let found = std::fs::metadata(&path).expect("there").permissions();
+        found.mode() & 0o777
+    };
+    let public = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), public.clone()).expect("set");
+    // Made by an older program.
+    std::fs::write(directory.path().join("sward.db"), b"").expect("written");
+    std::fs::set_permissions(directory.path().join("sward.db"), public).expect("set");
+    let store = Store::open(StoreOptions::new(directory.path()))
+        .await
+        .expect("opens");
+    assert_eq!(mode("sward.db"), 0o600);
+    assert_eq!(mode("sward.db-wal"), 0o600);
+    store.close().await;
+}
