@@ -28,6 +28,9 @@ pub(crate) struct Blobs {
 }
 
 /// A blob on disk that no row names yet; removed when dropped before [`Stored::keep`].
+///
+/// It is kept before the transaction that names it is committed, not after: a commit that is given
+/// up, or that failed late, may have happened. If it has not, the next start sweeps the blob.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) id: String,
@@ -42,7 +45,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// A row names it now.
+    /// A row is about to name it.
     pub(crate) fn keep(mut self) {
         self.kept = true;
     }
@@ -117,7 +120,6 @@ impl Blobs {
             state: Some(State {
                 id: self.new_id(),
                 file: None,
-                new_path: PathBuf::new(),
                 size: 0,
                 md5: Md5::new(),
                 sha256: Sha256::new(),
@@ -166,20 +168,25 @@ pub(crate) struct Sink {
 
 struct State {
     id: String,
-    file: Option<File>,
-    new_path: PathBuf,
+    file: Option<Unfinished>,
     size: u64,
     md5: Md5,
     sha256: Sha256,
     checksums: Vec<(Algorithm, Checksum)>,
 }
 
-impl Drop for Sink {
+/// A file under `new`, which is removed when dropped before it has its final name: also by the
+/// thread that was writing when its caller left.
+struct Unfinished {
+    file: File,
+    path: PathBuf,
+    named: bool,
+}
+
+impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(state) = &self.state
-            && state.file.is_some()
-        {
-            remove_quietly(&state.new_path);
+        if !self.named {
+            remove_quietly(&self.path);
         }
     }
 }
@@ -261,41 +268,55 @@ impl State {
             checksum.update(bytes);
         }
         self.size += bytes.len() as u64;
-        let mut file = match self.file.take() {
-            Some(file) => file,
+        let mut unfinished = match self.file.take() {
+            Some(unfinished) => unfinished,
             None => {
-                self.new_path = blobs.root.join("new").join(&self.id);
-                File::create_new(&self.new_path).map_err(|source| S3Error::File {
-                    what: "create",
-                    path: self.new_path.clone(),
-                    source,
-                })?
+                let path = blobs.root.join("new").join(&self.id);
+                match File::create_new(&path) {
+                    Ok(file) => Unfinished {
+                        file,
+                        path,
+                        named: false,
+                    },
+                    Err(source) => {
+                        return Err(S3Error::File {
+                            what: "create",
+                            path,
+                            source,
+                        });
+                    }
+                }
             }
         };
-        let written = file.write_all(bytes);
-        self.file = Some(file);
-        written.map_err(|source| {
-            remove_quietly(&self.new_path);
-            S3Error::File {
+        unfinished
+            .file
+            .write_all(bytes)
+            .map_err(|source| S3Error::File {
                 what: "write",
-                path: self.new_path.clone(),
+                path: unfinished.path.clone(),
                 source,
-            }
-        })
+            })?;
+        self.file = Some(unfinished);
+        Ok(())
     }
 
     fn publish(self, blobs: &Blobs) -> Result<Stored, S3Error> {
         let path = blobs.path(&self.id);
+        let mut unfinished = self.file.ok_or_else(|| {
+            S3Error::new(
+                crate::Code::InternalError,
+                "nothing was written of this blob",
+            )
+        })?;
         let failed = |what| {
             let path = path.clone();
             move |source| S3Error::File { what, path, source }
         };
-        if !blobs.ephemeral
-            && let Some(file) = &self.file
-        {
-            file.sync_all().map_err(failed("sync"))?;
+        if !blobs.ephemeral {
+            unfinished.file.sync_all().map_err(failed("sync"))?;
         }
-        std::fs::rename(&self.new_path, &path).map_err(failed("name"))?;
+        std::fs::rename(&unfinished.path, &path).map_err(failed("name"))?;
+        unfinished.named = true;
         if !blobs.ephemeral
             && let Some(parent) = path.parent()
         {

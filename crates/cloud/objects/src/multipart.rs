@@ -203,13 +203,13 @@ pub(crate) async fn put_part(
         ],
     )
     .await?;
-    tx.commit().await?;
     let mut response = empty(200);
     set(&mut response, "etag", &format!("\"{}\"", stored.md5));
     for (algorithm, value) in &stored.checksums {
         set(&mut response, algorithm.header(), value);
     }
     stored.keep();
+    tx.commit().await?;
     objects.garbage().notify_one();
     Ok(response)
 }
@@ -229,13 +229,14 @@ pub(crate) async fn complete(
     check_write(request, existing.as_ref())?;
     drop(tx);
     let (new, stored) = join(objects, request, &upload, &parts).await?;
+    check_promises(request, &upload, &new)?;
     let mut tx = objects.store().begin().await?;
     // Completed twice at once: the second finds no upload any more.
     started(&mut tx, request, bucket).await?;
     replace(&mut tx, request, bucket, &new).await?;
     remove(&mut tx, bucket, &upload.id).await?;
-    tx.commit().await?;
     stored.keep();
+    tx.commit().await?;
     objects.garbage().notify_one();
     let mut content = [
         element("Location", &format!("/{}/{}", bucket.name, request.key)),
@@ -253,6 +254,34 @@ pub(crate) async fn complete(
         }
     }
     Ok(answer("CompleteMultipartUploadResult", &content))
+}
+
+/// What the caller says of the whole object holds for what the parts have become.
+fn check_promises(request: &S3Request, upload: &Started, new: &ObjectRow) -> Result<(), S3Error> {
+    if let Some(size) = request.header("x-amz-mp-object-size")
+        && size.parse() != Ok(new.size)
+    {
+        return Err(S3Error::new(
+            Code::InvalidRequest,
+            format!("the parts have {} bytes, not {size}", new.size),
+        ));
+    }
+    let Some(algorithm) = upload.algorithm else {
+        return Ok(());
+    };
+    let header = algorithm.header();
+    // Some clients leave out the count of parts behind a composite checksum.
+    let without_count = |value: &str| value.split('-').next().map(str::to_owned);
+    if let (Some(promised), Some(found)) =
+        (request.header(header), new.attributes.checksums.get(header))
+        && without_count(promised) != without_count(found)
+    {
+        return Err(S3Error::new(
+            Code::BadDigest,
+            format!("the parts together do not match {header}"),
+        ));
+    }
+    Ok(())
 }
 
 /// The uploaded parts that the caller names, in its order.

@@ -54,8 +54,8 @@ pub(crate) async fn publish(
 ) -> Result<(), S3Error> {
     let mut tx = objects.store().begin().await?;
     replace(&mut tx, request, bucket, new).await?;
-    tx.commit().await?;
     stored.keep();
+    tx.commit().await?;
     objects.garbage().notify_one();
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::{
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 use sward_model::{AccountId, Region};
 use sward_net::http::{Body, Response};
 use sward_store::{Store, Tx, Value};
@@ -49,6 +50,8 @@ struct Inner {
     now_ms: fn() -> i64,
     tasks: Tasks,
     garbage: Notify,
+    /// Before the first request: what is older and has no row was left by a crash.
+    opened: SystemTime,
 }
 
 impl Objects {
@@ -58,6 +61,7 @@ impl Objects {
         options: ObjectsOptions,
         tasks: &Tasks,
     ) -> Result<Self, S3Error> {
+        let opened = SystemTime::now();
         store.migrate(MIGRATIONS).await?;
         let blobs = Blobs::open(options.directory, options.ephemeral, options.fill)?;
         Ok(Objects {
@@ -67,6 +71,7 @@ impl Objects {
                 now_ms: options.now_ms,
                 tasks: tasks.clone(),
                 garbage: Notify::new(),
+                opened,
             }),
         })
     }
@@ -199,6 +204,10 @@ impl Objects {
 
     pub(crate) fn now_ms(&self) -> i64 {
         (self.inner.now_ms)()
+    }
+
+    pub(crate) fn opened(&self) -> SystemTime {
+        self.inner.opened
     }
 
     pub(crate) fn garbage(&self) -> &Notify {

@@ -11,8 +11,8 @@ const BATCH: u32 = 500;
 const PERIOD: Duration = Duration::from_secs(600);
 
 pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
-    let started = SystemTime::now();
-    if let Err(error) = sweep_orphans(&objects, started, &stop).await {
+    // Not now, which may be after the first uploads: one of them may be about to get its row.
+    if let Err(error) = sweep_orphans(&objects, objects.opened(), &stop).await {
         tracing::warn!(error = %error, "orphaned blobs could not be swept");
     }
     loop {

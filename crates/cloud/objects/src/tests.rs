@@ -4,7 +4,9 @@ use http_body_util::BodyExt as _;
 use listing::Selection;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use sward_aws_wire::api::Caller;
 use sward_model::{AccountId, Region};
 use sward_net::http;
@@ -551,4 +553,116 @@ fn mutated_documents_never_panic() {
         }
     }
     assert!(accepted > 0 && refused > 0, "{accepted} {refused}");
+}
+
+/// Polls a future this many times at most, then drops it, as a server does when its client leaves.
+async fn interrupted<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(move |context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_at_any_point_harms_nothing() {
+    let world = world().await;
+    let me = owner("123456789012");
+    world.ok("PUT", "/bucket", b"").await;
+    let (old, new) = (b"old".to_vec(), vec![7; 1024 * 1024]);
+    world.ok("PUT", "/bucket/k", &old).await;
+    let mut completed = false;
+    for polls in 1..1000 {
+        let put = world.send(&me, "PUT", "/bucket/k", &[], &new);
+        completed = interrupted(put, polls).await.is_some();
+        // The database's thread may still be at the commit: the next writer comes after it.
+        drop(world.store.begin().await.expect("a transaction"));
+        let found = world.send(&me, "GET", "/bucket/k", &[], b"").await;
+        let body = found
+            .unwrap_or_else(|code| panic!("{code:?} after {polls} polls"))
+            .2;
+        assert!(body == old || body == new, "after {polls} polls");
+        if completed {
+            break;
+        }
+    }
+    assert!(completed);
+    let unfinished = world.directory.path().join("blobs/new");
+    let empty = async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
+        while std::fs::read_dir(&unfinished).expect("listed").count() > 0 {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), empty)
+        .await
+        .expect("nothing is left of the uploads that were given up");
+}
+
+#[tokio::test]
+async fn keys_in_documents_keep_their_blanks() {
+    let world = world().await;
+    world.ok("PUT", "/bucket", b"").await;
+    for key in ["a", "%20a%20", "a%0A", "a%3C%26"] {
+        world.ok("PUT", &format!("/bucket/{key}"), b"x").await;
+    }
+    let document = "<Delete><Object><Key> a </Key></Object>\n  \
+                    <Object><Key>a&#10;</Key></Object>\
+                    <Object><Key>a&lt;&amp;</Key></Object></Delete>";
+    world
+        .ok("POST", "/bucket?delete", document.as_bytes())
+        .await;
+    let listed = world.ok("GET", "/bucket?list-type=2", b"").await;
+    assert!(listed.contains("<Key>a</Key>"), "{listed}");
+    assert!(listed.contains("<KeyCount>1</KeyCount>"), "{listed}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_the_whole_is_checked_when_parts_are_joined() {
+    let world = world().await;
+    let me = owner("123456789012");
+    world.ok("PUT", "/bucket", b"").await;
+    let full = [
+        ("x-amz-checksum-algorithm", "CRC32"),
+        ("x-amz-checksum-type", "FULL_OBJECT"),
+    ];
+    let started = world
+        .send(&me, "POST", "/bucket/k?uploads", &full, b"")
+        .await;
+    let started = String::from_utf8(started.expect("started").2).expect("text");
+    let (_, rest) = started.split_once("<UploadId>").expect("an id");
+    let (id, _) = rest.split_once('<').expect("an id");
+    let part = format!("/bucket/k?partNumber=1&uploadId={id}");
+    world.ok("PUT", &part, b"hello world").await;
+    let document = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>\
+        <ETag>5eb63bbbe01eeed093cb22bb8f5acdc3</ETag></Part></CompleteMultipartUpload>";
+    let complete = async |headers: &[(&str, &str)]| {
+        let target = format!("/bucket/k?uploadId={id}");
+        let answer = world.send(&me, "POST", &target, headers, document).await;
+        answer.map(|answer| answer.0)
+    };
+    assert_eq!(
+        complete(&[("x-amz-checksum-crc32", "AAAAAA==")]).await,
+        Err(Code::BadDigest)
+    );
+    assert_eq!(
+        complete(&[("x-amz-mp-object-size", "12")]).await,
+        Err(Code::InvalidRequest)
+    );
+    assert_eq!(
+        world.refused("GET", "/bucket/k", &[]).await,
+        Code::NoSuchKey
+    );
+    let right = [
+        ("x-amz-checksum-crc32", "DUoRhQ=="),
+        ("x-amz-mp-object-size", "11"),
+    ];
+    assert_eq!(complete(&right).await, Ok(200));
+    assert_eq!(world.ok("GET", "/bucket/k", b"").await, "hello world");
 }
