@@ -161,8 +161,14 @@ impl Condition {
             return actual.is_none() == wanted;
         }
         let Some(actual) = actual else {
-            // An absent key meets negated operators, …IfExists and ForAllValues.
-            return self.negated || self.if_exists || self.quantifier == Quantifier::All;
+            // An absent key meets negated operators, …IfExists and ForAllValues. Of no values, none
+            // is any.
+            return self.if_exists
+                || match self.quantifier {
+                    Quantifier::All => true,
+                    Quantifier::Any => false,
+                    Quantifier::One => self.negated,
+                };
         };
         let one = |text: &str| self.values.iter().any(|v| self.meets(v, text, variables));
         let test = |text: &Cow<'_, str>| one(text) != self.negated;
@@ -364,6 +370,9 @@ mod tests {
             ),
             (r#"{"ForAllValues:StringEquals":{"tags":["a"]}}"#, false),
             (r#"{"ForAnyValue:StringEquals":{"tags":["a"]}}"#, true),
+            (r#"{"ForAnyValue:StringNotEquals":{"tags":["a"]}}"#, true),
+            (r#"{"ForAnyValue:StringNotEquals":{"absent":"a"}}"#, false),
+            (r#"{"ForAllValues:StringEquals":{"absent":"a"}}"#, true),
             (r#"{"StringEquals":{"name":"Core-1","n":"6"}}"#, false),
         ] {
             check(condition, expected);

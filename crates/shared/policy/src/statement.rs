@@ -330,9 +330,11 @@ impl Statement {
                     .iter()
                     .filter_map(|r| Some((r.template.bind(single)?, r.uses_thing)))
                     .collect();
-                // A "not this" with an unknown "this" would match too much.
+                // An allow of "not this" with an unknown "this" would match too much, a deny
+                // without it too little.
                 let lost = bound.len() < list.len();
-                if bound.is_empty() || (self.resources_negated && lost) {
+                let too_much = self.resources_negated && lost && self.effect == Effect::Allow;
+                if too_much || (bound.is_empty() && !self.resources_negated) {
                     return None;
                 }
                 uses_thing |= self.resources_negated && list.iter().any(|r| r.uses_thing);

@@ -172,6 +172,23 @@ fn conditions_and_negations() {
 }
 
 #[test]
+fn a_deny_is_not_lost_with_a_variable_of_its_exceptions() {
+    for exceptions in [
+        r#"["arn:aws:iot:*:*:topic/${nope}","arn:aws:iot:*:*:topic/x"]"#,
+        r#""arn:aws:iot:*:*:topic/${nope}""#,
+    ] {
+        let text = format!(
+            r#"{{"Effect":"Allow","Action":"*","Resource":"*"}},
+               {{"Effect":"Deny","Action":"*","NotResource":{exceptions}}}"#
+        );
+        let bound = set(policy(&text)).bind(&core1());
+        assert!(!bound.allows_in("iot:Publish", TOPIC, "y"), "{exceptions}");
+        let excepted = exceptions.contains("topic/x");
+        assert_eq!(bound.allows_in("iot:Publish", TOPIC, "x"), excepted);
+    }
+}
+
+#[test]
 fn malformed_documents_name_the_member() {
     for (document, pointer) in [
         ("{}", ""),
