@@ -88,6 +88,20 @@ impl CloudDirectory {
         self.0.join("credentials")
     }
 
+    /// The endpoints of the cloud's last start; none, if it was never started.
+    pub(crate) fn last_endpoints(&self) -> Result<Option<Endpoints>, Report> {
+        if self.0.join("endpoints.json").exists() {
+            self.endpoints().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether its database is there; what the cloud signs and trusts is in it alone.
+    pub(crate) fn has_state(&self) -> bool {
+        std::fs::metadata(self.0.join("sward.db")).is_ok_and(|file| file.len() > 0)
+    }
+
     /// Reads `endpoints.json`.
     pub(crate) fn endpoints(&self) -> Result<Endpoints, Report> {
         let path = self.0.join("endpoints.json");
@@ -98,6 +112,10 @@ impl CloudDirectory {
                 "cannot understand the cloud's endpoints",
             )
             .at(Place::file(&path))
+            .help(
+                "restore the file; or delete it, and start the cloud with the ports that its \
+                 devices' config.yaml name",
+            )
             .caused_by_error(&error)
         })
     }

@@ -15,12 +15,14 @@ use crate::cli::{CloudPlace, DeviceOptions, Output, UpOptions};
 use crate::place::CloudDirectory;
 use crate::{device, environment};
 use follow::Follower;
+use ports::Ports;
 use program::{Ended, Program};
 use progress::Progress;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use sward_diagnosis::{Kind, Place, Report};
-use sward_sys::FileLock;
+use sward_sys::{FileLock, SystemError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -100,16 +102,8 @@ impl World {
                 .help("choose a folder you may write to with --dir")
                 .caused_by_error(&error)
             })?;
-        let lock = FileLock::try_acquire(&directory.join("up.lock")).map_err(|error| {
-            Report::new(
-                Kind::Conflict,
-                "up-running",
-                "another sward up runs in this folder",
-            )
-            .at(Place::file(&directory))
-            .help("use it, stop it, or choose another folder with --dir")
-            .caused_by(&error)
-        })?;
+        let lock = FileLock::try_acquire(&directory.join("up.lock"))
+            .map_err(|error| not_ours(&directory, &error))?;
         let binary = std::env::current_exe().map_err(|error| {
             Report::new(Kind::Device, "own-binary", "cannot find the sward binary")
                 .caused_by_error(&error)
@@ -127,6 +121,7 @@ impl World {
 
     async fn start(&mut self, options: &UpOptions) -> Result<(), Report> {
         let cloud = CloudDirectory::at(self.directory.join("cloud"));
+        self.refuse_a_new_cloud_for_old_devices(&cloud)?;
         self.start_cloud(options, &cloud).await?;
         let client = Client::new(&cloud)?;
         let names: Vec<String> = (1..=options.devices)
@@ -141,16 +136,47 @@ impl World {
                 .join("logs")
                 .join(format!("{}.log", hello::COMPONENT));
             self.follower = Some(Follower::new(first, &log));
-            hello::deploy_once(
-                &client,
-                &cloud.endpoints()?,
-                first,
-                &self.directory,
-                &self.progress,
-            )
-            .await?;
+            let endpoints = cloud.endpoints()?;
+            tokio::select! {
+                deployed = hello::deploy_once(
+                    &client,
+                    &endpoints,
+                    first,
+                    &self.directory,
+                    &self.progress,
+                ) => deployed?,
+                // What cannot start says why at once; nobody would report the deployment.
+                ended = next_end(&mut self.cloud, &mut self.cores) => return Err(ended.report()),
+            }
         }
         self.introduce(&cloud)
+    }
+
+    /// Devices trust the authority that is in the cloud's database: a new one would be a stranger
+    /// to them, and they to it.
+    fn refuse_a_new_cloud_for_old_devices(&self, cloud: &CloudDirectory) -> Result<(), Report> {
+        if cloud.has_state() {
+            return Ok(());
+        }
+        let devices = self.directory.join("devices");
+        let provisioned = std::fs::read_dir(&devices)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|device| device.path().join("config.yaml").exists());
+        if !provisioned {
+            return Ok(());
+        }
+        Err(Report::new(
+            Kind::Corrupt,
+            "cloud-gone",
+            "the devices are there, but the state of their cloud is not",
+        )
+        .at(Place::file(cloud.path().join("sward.db")))
+        .help(format!(
+            "restore it from a backup; or delete {} to begin anew, which ends its devices",
+            self.directory.display()
+        )))
     }
 
     fn root_of(&self, name: &str) -> PathBuf {
@@ -163,27 +189,20 @@ impl World {
         cloud: &CloudDirectory,
     ) -> Result<(), Report> {
         let step = self.progress.begin("starting the cloud");
-        let ports = ports::choose(options, cloud);
-        let mut arguments = vec![
-            "cloud".into(),
-            "--data-dir".into(),
-            cloud.path().as_os_str().to_owned(),
-        ];
-        for (flag, port) in ports.flags() {
-            arguments.push(flag.into());
-            arguments.push(port.to_string().into());
-        }
-        let mut program = Program::start(
+        let ports = ports::choose(options, cloud.last_endpoints()?.as_ref());
+        // Ours before it is awaited: a Ctrl-C now must stop it, too.
+        let program = self.cloud.insert(Program::start(
             "cloud",
             &self.binary,
-            arguments,
+            cloud_arguments(cloud, ports),
             &self.directory.join("cloud.log"),
-        )?;
-        let ready = program
+        )?);
+        program
             .await_line("sward cloud ready", Duration::from_secs(60))
-            .await;
-        self.cloud = Some(program);
-        ready?;
+            .await?;
+        // Another start must listen where devices and clients know it, not on any free port again.
+        let settled = Ports::of(&cloud.endpoints()?);
+        program.set_arguments(cloud_arguments(cloud, settled));
         step.done("cloud ready");
         Ok(())
     }
@@ -289,6 +308,41 @@ impl World {
         }
         step.done("everything stopped");
     }
+}
+
+fn cloud_arguments(cloud: &CloudDirectory, ports: Ports) -> Vec<OsString> {
+    let mut arguments = vec![
+        "cloud".into(),
+        "--data-dir".into(),
+        cloud.path().as_os_str().to_owned(),
+    ];
+    for (flag, port) in ports.flags() {
+        arguments.push(flag.into());
+        arguments.push(port.to_string().into());
+    }
+    arguments
+}
+
+/// Why a folder cannot be had.
+fn not_ours(directory: &Path, error: &SystemError) -> Report {
+    let (kind, code, message, help) = match error {
+        SystemError::Locked { .. } => (
+            Kind::Conflict,
+            "up-running",
+            "another sward up runs in this folder",
+            "use it, stop it, or choose another folder with --dir",
+        ),
+        _ => (
+            Kind::Device,
+            "up-directory",
+            "cannot use the folder of all state",
+            "choose a folder you may write to with --dir; does it belong to another user?",
+        ),
+    };
+    Report::new(kind, code, message)
+        .at(Place::file(directory))
+        .help(help)
+        .caused_by(error)
 }
 
 async fn next_end(cloud: &mut Option<Program>, cores: &mut [Program]) -> Ended {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -23,6 +23,8 @@ pub(super) struct Program {
     arguments: Vec<OsString>,
     /// Where its output goes.
     output: PathBuf,
+    /// How long that file was before this start.
+    output_before: u64,
     child: Child,
     stdout: Option<OutputLines>,
     /// The end was reported already.
@@ -34,24 +36,42 @@ pub(super) struct Ended {
     pub(super) name: String,
     status: Option<ExitStatus>,
     output: PathBuf,
+    /// The end of what it printed since it was started.
+    said: String,
 }
 
 impl Ended {
-    /// One line for the terminal.
-    pub(super) fn describe(&self) -> String {
-        let how = match self.status {
+    fn how(&self) -> String {
+        match self.status {
             Some(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => format!("ended with exit code {code}"),
                 (None, Some(signal)) => format!("was ended by signal {signal}"),
                 (None, None) => "ended".to_owned(),
             },
             None => "ended".to_owned(),
-        };
-        format!(
-            "! {} {how}; starting it again (its output: {})",
+        }
+    }
+
+    /// For the terminal: one line, and why, if the program said that.
+    pub(super) fn describe(&self) -> String {
+        let mut text = format!(
+            "! {} {}; starting it again (its output: {})",
             self.name,
+            self.how(),
             self.output.display()
-        )
+        );
+        if self.said.starts_with(ERROR) {
+            for line in self.said.lines() {
+                text.push_str("\n    ");
+                text.push_str(line);
+            }
+        }
+        text
+    }
+
+    /// An end that nothing can go on after.
+    pub(super) fn report(&self) -> Report {
+        failure(&self.name, &self.how(), &self.output, &self.said)
     }
 }
 
@@ -63,12 +83,14 @@ impl Program {
         arguments: Vec<OsString>,
         output: &Path,
     ) -> Result<Self, Report> {
+        let output_before = length(output);
         let (child, stdout) = spawn(binary, &arguments, output)?;
         Ok(Program {
             name: name.to_owned(),
             binary: binary.to_owned(),
             arguments,
             output: output.to_owned(),
+            output_before,
             child,
             stdout,
             reported: false,
@@ -79,8 +101,14 @@ impl Program {
         &self.name
     }
 
-    /// Starts the program again with the same arguments.
+    /// What the next start is given in place of the first one's arguments.
+    pub(super) fn set_arguments(&mut self, arguments: Vec<OsString>) {
+        self.arguments = arguments;
+    }
+
+    /// Starts the program again.
     pub(super) fn start_again(&mut self) -> Result<(), Report> {
+        self.output_before = length(&self.output);
         (self.child, self.stdout) = spawn(&self.binary, &self.arguments, &self.output)?;
         self.reported = false;
         Ok(())
@@ -111,17 +139,11 @@ impl Program {
     }
 
     fn failed(&self, how: &str) -> Report {
-        let mut report = Report::new(
-            Kind::Device,
-            "program-start",
-            format!("{} {how}", self.name),
-        )
-        .at(Place::file(&self.output));
-        let tail = last_lines(&self.output, 6);
-        if !tail.is_empty() {
-            report = report.caused_by_error(&io::Error::other(format!("it said:\n{tail}")));
-        }
-        report
+        failure(&self.name, how, &self.output, &self.said())
+    }
+
+    fn said(&self) -> String {
+        end_of_output(&printed_since(&self.output, self.output_before))
     }
 
     /// Completes when the program ends without being asked; once for each end.
@@ -135,6 +157,7 @@ impl Program {
             name: self.name.clone(),
             status,
             output: self.output.clone(),
+            said: self.said(),
         }
     }
 
@@ -209,8 +232,65 @@ fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn last_lines(path: &Path, count: usize) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+fn failure(name: &str, how: &str, output: &Path, said: &str) -> Report {
+    let report =
+        Report::new(Kind::Device, "program-start", format!("{name} {how}")).at(Place::file(output));
+    if said.is_empty() {
+        return report;
+    }
+    report.caused_by_error(&io::Error::other(format!("it said:\n{said}")))
+}
+
+/// How our programs begin the report of a failure.
+const ERROR: &str = "error: ";
+/// The lines shown of a program that did not say why it ended.
+const LINES_SHOWN: usize = 6;
+/// The most that is read of what a program printed.
+const READ_LIMIT: u64 = 64 << 10;
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// What the file holds after its first `before` bytes, or the end of that.
+fn printed_since(path: &Path, before: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(before.max(end.saturating_sub(READ_LIMIT))))?;
+        let mut bytes = Vec::new();
+        file.take(READ_LIMIT).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+/// The report of the failure, if there is one, else the last lines.
+fn end_of_output(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
+    let first = lines
+        .iter()
+        .rposition(|line| line.starts_with(ERROR))
+        .unwrap_or(lines.len().saturating_sub(LINES_SHOWN));
+    lines[first..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_output_the_report_is_shown_else_its_last_lines() {
+        for (text, expected) in [
+            ("", ""),
+            ("one\n", "one"),
+            ("1\n2\n3\n4\n5\n6\n7\n", "2\n3\n4\n5\n6\n7"),
+            (
+                "INFO starts\nerror: old\nINFO x\nerror: new\n   at: /y\n",
+                "error: new\n   at: /y",
+            ),
+        ] {
+            assert_eq!(end_of_output(text), expected);
+        }
+    }
 }
