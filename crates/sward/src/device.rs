@@ -72,11 +72,10 @@ pub(crate) async fn create(options: DeviceOptions) -> Result<Device, Report> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 fn show(device: &Device, output: Output) {
-    match output {
-        Output::Json => println!(
-            "{:#}",
+    crate::environment::say(&match output {
+        Output::Json => format!(
+            "{:#}\n",
             serde_json::json!({
                 "thingName": device.name,
                 "thingArn": device.thing_arn,
@@ -84,12 +83,12 @@ fn show(device: &Device, output: Output) {
                 "root": device.root,
             })
         ),
-        Output::Text => println!(
-            "created {}\n  root         {}\n  certificate  {}\nstart it with: sward core --root {}",
+        Output::Text => format!(
+            "created {}\n  root         {}\n  certificate  {}\nstart it with: sward core --root {}\n",
             device.thing_arn,
             device.root.display(),
             device.certificate_arn,
             crate::environment::quoted(&device.root.display().to_string()),
         ),
-    }
+    });
 }

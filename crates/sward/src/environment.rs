@@ -2,6 +2,7 @@
 
 use crate::cli::{EnvOptions, Output};
 use crate::place::CloudDirectory;
+use std::io::{self, Write as _};
 use sward_diagnosis::Report;
 
 /// Variables that would win over ours if they were left set.
@@ -20,7 +21,7 @@ pub(crate) fn print(options: &EnvOptions) -> Result<(), Report> {
             format!("{:#}\n", serde_json::Value::Object(object))
         }
     };
-    write(&text);
+    say(&text);
     Ok(())
 }
 
@@ -60,9 +61,11 @@ pub(crate) fn quoted(value: &str) -> String {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
-fn write(text: &str) {
-    print!("{text}");
+/// Prints a command's result. A reader that has gone (`sward env | head -1`) is no failure of ours.
+pub(crate) fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    drop(written);
 }
 
 #[cfg(test)]
