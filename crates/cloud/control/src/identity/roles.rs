@@ -21,7 +21,7 @@ pub(super) struct Role {
     pub(super) role_id: String,
     pub(super) trust: String,
     description: Option<String>,
-    max_session_seconds: i64,
+    pub(super) max_session_seconds: i64,
     created_ms: i64,
 }
 

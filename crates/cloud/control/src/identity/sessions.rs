@@ -186,6 +186,13 @@ impl Identity {
         if !decision.is_allowed() {
             return Err(AssumeError::NotTrusted);
         }
+        // Of devices the role alias says how long.
+        if matches!(principal, Principal::Aws { .. }) && duration_seconds > role.max_session_seconds
+        {
+            return Err(AssumeError::TooLong {
+                limit: role.max_session_seconds,
+            });
+        }
         let session = Session {
             access_key_id: self.unique_id("ASIA", 16),
             secret_access_key: self.secret(),
@@ -210,6 +217,10 @@ impl Identity {
 pub(super) enum AssumeError {
     NoSuchRole,
     NotTrusted,
+    /// The role allows sessions of this many seconds.
+    TooLong {
+        limit: i64,
+    },
     Identity(IdentityError),
 }
 
@@ -244,10 +255,12 @@ impl SessionIssuer for Identity {
         {
             Ok((_, credentials)) => Ok(credentials),
             Err(AssumeError::NoSuchRole) => Err(RoleError::NoSuchRole(role_arn)),
-            Err(AssumeError::NotTrusted) => Err(RoleError::NotTrusted {
-                role: role_arn,
-                service,
-            }),
+            Err(AssumeError::NotTrusted | AssumeError::TooLong { .. }) => {
+                Err(RoleError::NotTrusted {
+                    role: role_arn,
+                    service,
+                })
+            }
             Err(AssumeError::Identity(error)) => Err(RoleError::Unavailable(error.report())),
         }
     }

@@ -91,6 +91,10 @@ async fn assume_role(
             )
             .help("name the caller in the role's trust policy"),
         )),
+        Err(AssumeError::TooLong { limit }) => Err(super::query::invalid(
+            "DurationSeconds",
+            &format!("exceeds the {limit} seconds of the role's MaxSessionDuration"),
+        )),
         Err(AssumeError::Identity(error)) => Err(failure(&error)),
     }
 }

@@ -428,6 +428,12 @@ async fn sts_tells_who_calls_and_gives_roles_to_whom_they_trust() {
         answer.contains("assumed-role/R/s") && answer.contains("<SessionToken>"),
         "{answer}"
     );
+    let too_long = [form, &[("DurationSeconds", "3601")]].concat();
+    let error = world.call("sts", &too_long).await.expect_err("too long");
+    assert_eq!(
+        (error.status, error.code.as_str()),
+        (400, "ValidationError")
+    );
     let error = world
         .call(
             "sts",
