@@ -1,6 +1,8 @@
 //! The device port's HTTPS: a client certificate decides who calls; without one a signature does.
 
-use crate::api::{Api, Head, body_of, json_error, render_answer, request_of, set_request_id};
+use crate::api::{
+    Api, Head, body_of, json_error, render_answer, request_of, set_request_id, to_the_end,
+};
 use crate::platform::uuid;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +12,8 @@ use sward_control::{AuthenticationError, Control};
 use sward_diagnosis::{Diagnose as _, Kind, Report};
 use sward_net::http::{Body, Handler, IncomingRequest, Peer, Response};
 
-/// Answers devices.
+/// Answers devices. Clones share everything.
+#[derive(Clone)]
 pub(crate) struct DeviceHandler {
     pub(crate) control: Control,
     pub(crate) api: Api,
@@ -22,7 +25,8 @@ impl Handler for DeviceHandler {
         request: IncomingRequest,
         peer: Arc<Peer>,
     ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + '_>> {
-        Box::pin(async move {
+        let device = self.clone();
+        to_the_end(self.api.tasks(), async move {
             let signed = request.headers().contains_key("authorization")
                 || request
                     .uri()
@@ -30,12 +34,12 @@ impl Handler for DeviceHandler {
                     .is_some_and(|query| query.contains("X-Amz-"));
             match &peer.certificate {
                 Some(certificate) if !signed => {
-                    let mut response = self.serve(request, &peer, certificate).await;
-                    self.api.count_device(response.status().as_u16());
+                    let mut response = device.serve(request, &peer, certificate).await;
+                    device.api.count_device(response.status().as_u16());
                     set_request_id(&mut response, &uuid());
                     response
                 }
-                _ => self.api.answer(request, &peer).await,
+                _ => device.api.answer(request, &peer).await,
             }
         })
     }

@@ -85,6 +85,7 @@ async fn serve_until_cancelled(
         cloud.objects.clone(),
         cloud.hub.clone(),
         audit,
+        tasks,
     );
     listen(listeners, &cloud, &api, &tls, tasks);
     cloud.control.run(tasks);

@@ -257,7 +257,11 @@ pub(crate) async fn allow(
 pub(crate) fn context_of(call: &CallContext<'_>, caller: &Caller) -> Context {
     let secure = call.peer.encrypted;
     Context::default()
-        .with("aws:SourceIp", call.peer.address.ip().to_string())
+        // On a listener of both families an IPv4 address comes inside an IPv6 one.
+        .with(
+            "aws:SourceIp",
+            call.peer.address.ip().to_canonical().to_string(),
+        )
         .with("aws:SecureTransport", secure.to_string())
         .with("aws:PrincipalArn", caller.arn.to_string())
         .with("aws:PrincipalAccount", caller.account.to_string())

@@ -21,6 +21,7 @@ use sward_control::identity::Identity;
 use sward_gateway::Hub;
 use sward_net::http::{self, Body, Handler, HeaderValue, IncomingRequest, Peer, Response};
 use sward_objects::Objects;
+use sward_task::Tasks;
 
 pub(crate) use call::{Head, body_of, request_of};
 pub(crate) use render::{answer as render_answer, json_error};
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     metrics: Metrics,
     audit: Audit,
     hostnames: Vec<String>,
+    tasks: Tasks,
 }
 
 impl Api {
@@ -51,6 +53,7 @@ impl Api {
         objects: Objects,
         hub: Hub,
         audit: Audit,
+        tasks: &Tasks,
     ) -> Self {
         Api {
             inner: Arc::new(Inner {
@@ -62,6 +65,7 @@ impl Api {
                 metrics: Metrics::default(),
                 audit,
                 hostnames: options.hostnames.clone(),
+                tasks: tasks.clone(),
             }),
         }
     }
@@ -85,6 +89,10 @@ impl Api {
         response
     }
 
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
+    }
+
     /// Counts a call that the device port answered.
     pub(crate) fn count_device(&self, status: u16) {
         self.inner.metrics.count("device", status);
@@ -97,8 +105,27 @@ impl Handler for Api {
         request: IncomingRequest,
         peer: Arc<Peer>,
     ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + '_>> {
-        Box::pin(async move { self.answer(request, &peer).await })
+        let api = self.clone();
+        to_the_end(&self.inner.tasks, async move {
+            api.answer(request, &peer).await
+        })
     }
+}
+
+/// Answers in a task of its own, which goes on when the client leaves: between a commit and what
+/// follows from it (a compiled policy is forgotten, a device is disconnected) nothing may stop.
+pub(crate) fn to_the_end(
+    tasks: &Tasks,
+    answer: impl Future<Output = Response<Body>> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + 'static>> {
+    let answer = tasks.spawn("api-call", answer);
+    Box::pin(async move {
+        answer.await.unwrap_or_else(|_| {
+            let mut response = Response::new(http::empty());
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    })
 }
 
 /// One call on its way through.
@@ -112,7 +139,11 @@ impl Inner {
     /// Health, metrics and the console's place, which need no signature.
     fn open_page(&self, head: &Head) -> Option<Response<Body>> {
         let is_read = matches!(head.method.as_str(), "GET" | "HEAD");
-        if !is_read || head.header("authorization").is_some() {
+        // A presigned URL may name an object or a bucket that is called like one of these.
+        let is_presigned = ["X-Amz-", "AWSAccessKeyId="]
+            .iter()
+            .any(|name| head.raw_query.contains(name));
+        if !is_read || is_presigned || head.header("authorization").is_some() {
             return None;
         }
         match head.path.as_str() {
