@@ -1,4 +1,4 @@
-//! What the operating system offers and safe Rust does not wrap: processes, users, memory.
+//! What the operating system offers and safe Rust does not wrap: processes, users, memory, descriptors.
 //!
 //! The only crate that may hold unsafe code. Each block states why it is sound and has a test;
 //! whatever `rustix` offers safely is used from there.
@@ -14,6 +14,7 @@
 //! Read first: [`ProcessId`], [`ProcessTable`], [`User`], [`command::isolate`].
 
 pub mod command;
+mod descriptors;
 mod error;
 mod lock;
 mod memory;
@@ -22,6 +23,7 @@ mod stray;
 mod table;
 mod users;
 
+pub use descriptors::raise_open_files;
 pub use error::SystemError;
 pub use lock::{FileLock, set_umask};
 pub use memory::{limit_arenas, trim_memory};

@@ -37,6 +37,10 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Other files show that a cloud lived here; without its database a new one would be made, with
+    /// an authority that no device of the old one trusts.
+    #[error("a cloud lived here, but its database is {}", if *is_empty { "empty" } else { "gone" })]
+    DatabaseGone { path: PathBuf, is_empty: bool },
     /// One of the files by which clients find the cloud.
     #[error("cannot write a file of the data directory")]
     File {
@@ -53,6 +57,7 @@ impl Diagnose for StartError {
                 Kind::Conflict
             }
             StartError::Listen { .. } | StartError::File { .. } => Kind::Device,
+            StartError::DatabaseGone { .. } => Kind::Corrupt,
             other => other.because().map_or(Kind::Internal, Diagnose::kind),
         }
     }
@@ -61,6 +66,7 @@ impl Diagnose for StartError {
         match self {
             StartError::Listen { .. } => "cloud-listen",
             StartError::File { .. } => "cloud-file",
+            StartError::DatabaseGone { .. } => "cloud-database-gone",
             _ => "cloud-start",
         }
     }
@@ -70,7 +76,9 @@ impl Diagnose for StartError {
             StartError::Listen { option, .. } => Some(Place::Setting {
                 name: (*option).to_owned(),
             }),
-            StartError::File { path, .. } => Some(Place::file(path)),
+            StartError::File { path, .. } | StartError::DatabaseGone { path, .. } => {
+                Some(Place::file(path))
+            }
             _ => None,
         }
     }
@@ -86,6 +94,13 @@ impl Diagnose for StartError {
                 }
                 _ => None,
             },
+            StartError::DatabaseGone { path, .. } => Some(
+                format!(
+                    "restore it from a backup; or delete {} to begin anew, without the old devices",
+                    path.with_file_name("ca.pem").display()
+                )
+                .into(),
+            ),
             _ => None,
         }
     }
@@ -99,7 +114,9 @@ impl Diagnose for StartError {
             StartError::Gateway(error) => error,
             StartError::Certificate(error) => error,
             StartError::Tls(error) => error,
-            StartError::Listen { .. } | StartError::File { .. } => return None,
+            StartError::Listen { .. }
+            | StartError::File { .. }
+            | StartError::DatabaseGone { .. } => return None,
         })
     }
 }

@@ -43,6 +43,40 @@ pub(crate) fn write(
     )
 }
 
+/// Refuses a directory whose cloud has lost its database.
+///
+/// A throw-away cloud leaves the same files without one; its folder, which stays with them only
+/// when it was killed, tells them apart.
+pub(crate) fn refuse_lost_database(directory: &Path) -> Result<(), StartError> {
+    let path = directory.join("sward.db");
+    let size = std::fs::metadata(&path).ok().map(|found| found.len());
+    let was_ephemeral = || {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.any(|name| name.starts_with("ephemeral-"))
+    };
+    match size {
+        Some(1..) => Ok(()),
+        _ if !directory.join("ca.pem").exists() || was_ephemeral() => Ok(()),
+        _ => Err(StartError::DatabaseGone {
+            path,
+            is_empty: size.is_some(),
+        }),
+    }
+}
+
+/// Removes what [`write`] wrote, so that nobody takes it for a cloud that keeps its state.
+pub(crate) fn remove(directory: &Path) {
+    for name in ["endpoints.json", "credentials", "ca.pem"] {
+        let path = directory.join(name);
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "a file of the throw-away cloud stays");
+        }
+    }
+}
+
 fn replace(path: &Path, mode: u32, text: &str) -> Result<(), StartError> {
     let new = path.with_extension("new");
     let written = std::fs::OpenOptions::new()
@@ -66,6 +100,30 @@ fn replace(path: &Path, mode: u32, text: &str) -> Result<(), StartError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_lost_database_is_not_made_anew() {
+        let check = |files: &[(&str, &str)], refused: Option<&str>| {
+            let directory = tempfile::tempdir().expect("a directory");
+            for (name, text) in files {
+                std::fs::write(directory.path().join(name), text).expect("written");
+            }
+            let said = refuse_lost_database(directory.path()).map_err(|error| error.to_string());
+            assert_eq!(said.err().as_deref(), refused, "{files:?}");
+        };
+        check(&[], None);
+        check(&[("sward.db", "")], None);
+        check(&[("sward.db", "SQLite"), ("ca.pem", "CA")], None);
+        check(&[("ca.pem", "CA"), ("ephemeral-7", "")], None);
+        check(
+            &[("ca.pem", "CA")],
+            Some("a cloud lived here, but its database is gone"),
+        );
+        check(
+            &[("ca.pem", "CA"), ("sward.db", "")],
+            Some("a cloud lived here, but its database is empty"),
+        );
+    }
 
     #[test]
     fn the_files_have_their_names_and_the_secret_is_private() {

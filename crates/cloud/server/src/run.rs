@@ -47,6 +47,9 @@ struct Cloud {
 /// Runs a cloud until the token of `tasks` is cancelled. Prints `sward cloud ready` on standard
 /// output once everything in `endpoints.json` accepts connections.
 pub async fn run(options: CloudOptions, tasks: Tasks) -> Result<(), Report> {
+    if !options.ephemeral {
+        files::refuse_lost_database(&options.data_dir).map_err(|error| error.report())?;
+    }
     let state = StateDirectory::prepare(&options)?;
     let result = serve_until_cancelled(&options, &state.path, &tasks).await;
     if let Err(unfinished) = tasks.shutdown(SHUTDOWN).await {
@@ -57,6 +60,9 @@ pub async fn run(options: CloudOptions, tasks: Tasks) -> Result<(), Report> {
         && tokio::time::timeout(CLOSE, store.close()).await.is_err()
     {
         tracing::warn!("the store is left open; its log is read at the next start");
+    }
+    if options.ephemeral && result.is_ok() {
+        files::remove(&options.data_dir);
     }
     state.remove_if_ephemeral();
     let (_, ending) = result.map_err(|error| error.report())?;
@@ -162,7 +168,11 @@ async fn open(options: &CloudOptions, state: &Path, tasks: &Tasks) -> Result<Clo
     .await?;
     let sessions = StoredSessions::open(store.clone()).await?;
     let clock = Arc::new(|| u64::try_from(now_ms()).unwrap_or(0));
-    let hub = Hub::open(Arc::new(sessions), GatewayOptions::default(), clock, tasks).await?;
+    let gateway_options = GatewayOptions {
+        connections: connections_within(sward_sys::raise_open_files()),
+        ..GatewayOptions::default()
+    };
+    let hub = Hub::open(Arc::new(sessions), gateway_options, clock, tasks).await?;
     publisher.connect(hub.clone());
     let gateway = Gateway::new(
         hub.clone(),
@@ -185,6 +195,15 @@ async fn open(options: &CloudOptions, state: &Path, tasks: &Tasks) -> Result<Clo
         gateway,
         hub,
     })
+}
+
+/// How many devices each of the two listeners takes at once, so that a flood of them leaves
+/// descriptors for the APIs, the database and the objects.
+fn connections_within(open_files: u64) -> usize {
+    let others = (open_files / 4).min(10_000);
+    let each = (open_files - others) / 2;
+    let most = GatewayOptions::default().connections;
+    usize::try_from(each).map_or(most, |each| each.min(most))
 }
 
 fn control_options(options: &CloudOptions) -> ControlOptions {
@@ -347,4 +366,22 @@ fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Report> {
         )
         .caused_by_error(&error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_leave_descriptors_for_the_rest() {
+        for (open_files, each) in [
+            (256, 96),
+            (1024, 384),
+            (65_536, 27_768),
+            (1 << 20, 100_000),
+            (u64::MAX, 100_000),
+        ] {
+            assert_eq!(connections_within(open_files), each, "{open_files}");
+        }
+    }
 }
