@@ -150,16 +150,22 @@ impl FakeSupervisor {
 
     /// Names, versions and states.
     pub(super) fn table(&self) -> Vec<String> {
-        let components = self.components.borrow();
-        components
-            .iter()
-            .map(|(name, (spec, state))| format!("{name} {} {state}", spec.version))
-            .collect()
+        rows(&self.components.borrow())
     }
 
     fn note(&self, text: String) {
         self.history.lock().expect("no panic").push(text);
     }
+}
+
+/// Name, version and state of each.
+pub(super) fn rows(
+    components: &BTreeMap<ComponentName, (ServiceSpec, ComponentState)>,
+) -> Vec<String> {
+    components
+        .iter()
+        .map(|(name, (spec, state))| format!("{name} {} {state}", spec.version))
+        .collect()
 }
 
 fn state_of(spec: &ServiceSpec) -> ComponentState {

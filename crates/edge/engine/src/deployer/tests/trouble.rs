@@ -37,6 +37,14 @@ async fn in_stage(core: &Core, stage: Stage) {
     drop(seen.expect("in time").expect("it lives"));
 }
 
+/// Waits until the components of the supervisor are these.
+async fn has_components(core: &Core, table: &[&str]) {
+    let mut components = core.supervisor.components.subscribe();
+    let are_there = components.wait_for(|components| fakes::rows(components) == table);
+    let seen = tokio::time::timeout(PATIENCE, are_there).await;
+    drop(seen.expect("in time").expect("it lives"));
+}
+
 /// A deployment that hangs in its activation, and the end of the core that carried it out.
 async fn left_open(world: &World, disk: &Disk, policy: &str) {
     let core = start(world, parts(disk)).await;
@@ -320,18 +328,21 @@ async fn a_rollback_that_ends_the_core_again_and_again_is_given_up_too() {
         json!({"com.A": {"version": "3.0.0"}, "com.Dep": {"version": "1.1.0"}}),
     );
     core.deployer.submit(request).await.expect("it is taken");
+    let way_back = ["com.Dep 1.0.0 STARTING"];
     in_stage(&core, Stage::RollingBack).await;
+    has_components(&core, &way_back).await;
     core.stop().await;
     for _ in 0..5 {
         let core = start(&world, parts(&disk)).await;
         in_stage(&core, Stage::RollingBack).await;
+        has_components(&core, &way_back).await;
         core.stop().await;
     }
     let core = start(&world, parts(&disk)).await;
     core.idle().await;
     let ends = core.deployer.unreported();
     assert_eq!(detailed(&ends[0]), "FAILED_UNABLE_TO_ROLLBACK");
-    assert_eq!(core.supervisor.table(), ["com.Dep 1.0.0 STARTING"]);
+    assert_eq!(core.supervisor.table(), way_back);
     core.stop().await;
 }
 
