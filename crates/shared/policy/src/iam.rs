@@ -109,6 +109,7 @@ impl Principals {
                 _ if name == "*" => true,
                 Principal::Aws { account, arn } => {
                     name == arn
+                        || is_session_of(arn, name)
                         || name == account
                         || name
                             .strip_suffix(":root")
@@ -121,6 +122,23 @@ impl Principals {
         });
         named != self.negated
     }
+}
+
+/// Whether `arn` is a session (`arn:aws:sts::A:assumed-role/NAME/SESSION`) of the role
+/// (`arn:aws:iam::A:role/path/NAME`): who names a role means everybody who acts in it. Names of
+/// roles are unique in their account whatever their path.
+fn is_session_of(arn: &str, role: &str) -> bool {
+    let of_session = || {
+        let (account, rest) = arn
+            .strip_prefix("arn:aws:sts::")?
+            .split_once(":assumed-role/")?;
+        Some((account, rest.split_once('/')?.0))
+    };
+    let of_role = || {
+        let (account, path) = role.strip_prefix("arn:aws:iam::")?.split_once(":role/")?;
+        Some((account, path.rsplit('/').next()?))
+    };
+    of_role().is_some_and(|role| of_session() == Some(role))
 }
 
 /// A policy that sits on a resource and names principals: a role's trust policy, a bucket policy.

@@ -303,3 +303,51 @@ fn roles() {
     assert!(!may(&user("2")));
     assert!(!may(&iam::Principal::Anonymous));
 }
+
+/// Who names a role means its sessions: an allow reaches them, and no session slips by a deny.
+#[test]
+fn a_role_that_is_named_means_its_sessions() {
+    let check = |named: &str, caller: &str, is_meant: bool| {
+        let principal = iam::Principal::Aws {
+            account: "1".into(),
+            arn: caller.into(),
+        };
+        let resource = "arn:aws:iam::1:role/R";
+        let decide = |statements: String| {
+            iam::TrustPolicy::parse(&format!(r#"{{"Statement":[{statements}]}}"#))
+                .expect("the document is sound")
+                .evaluate(
+                    &principal,
+                    "sts:AssumeRole",
+                    resource,
+                    &iam::Context::default(),
+                )
+                .is_allowed()
+        };
+        let say = |effect: &str, who: &str| {
+            format!(
+                r#"{{"Effect":"{effect}","Action":"sts:AssumeRole","Principal":{{"AWS":"{who}"}}}}"#
+            )
+        };
+        assert_eq!(
+            decide(say("Allow", named)),
+            is_meant,
+            "{named} allows {caller}"
+        );
+        let denied = format!("{},{}", say("Allow", "*"), say("Deny", named));
+        assert_eq!(decide(denied), !is_meant, "{named} denies {caller}");
+    };
+    let session = "arn:aws:sts::1:assumed-role/Build/s1";
+    check("arn:aws:iam::1:role/Build", session, true);
+    check("arn:aws:iam::1:role/service/x/Build", session, true);
+    check(session, session, true);
+    check("arn:aws:sts::1:assumed-role/Build/s2", session, false);
+    check("arn:aws:iam::2:role/Build", session, false);
+    check("arn:aws:iam::1:role/Buil", session, false);
+    check("arn:aws:iam::1:user/Build", session, false);
+    check(
+        "arn:aws:iam::1:role/Build",
+        "arn:aws:iam::1:user/Build",
+        false,
+    );
+}
