@@ -163,3 +163,40 @@ def test_mutating_calls_are_audited(aws_cloud):
     lines = [json.loads(line) for line in (aws_cloud.data / "audit.jsonl").read_text().splitlines()]
     entry = next(line for line in lines if "CreateThing" in line["operation"] and "audited" in line["operation"])
     assert entry["status"] == 200 and entry["caller"].endswith(":root")
+
+
+def test_a_session_that_may_publish_may_not_retain_by_that(aws_cloud):
+    """`iot:RetainPublish` is asked beside `iot:Publish`, and roles named in a trust mean their sessions."""
+    iam, sts = aws_cloud.client("iam"), aws_cloud.client("sts")
+
+    def role(name, trusted):
+        trust = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": trusted}, "Action": "sts:AssumeRole"}]}
+        return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+
+    def allow(name, *actions):
+        document = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+        arn = iam.create_policy(PolicyName=f"{name}-{len(actions)}", PolicyDocument=json.dumps(document))
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn["Policy"]["Arn"])
+
+    def session(client_of_sts, arn):
+        made = client_of_sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+        return made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]
+
+    first = role("First", "123456789012")
+    second = role("Second", first)
+    allow("First", "sts:AssumeRole")
+    by_first = client(aws_cloud, "sts", *session(sts, first))
+    publisher = client(aws_cloud, "iot-data", *session(by_first, second))
+    with pytest.raises(ClientError) as refused:
+        publisher.publish(topic="t", payload=b"x")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    allow("Second", "iot:Publish")
+    publisher.publish(topic="t", payload=b"x")
+    with pytest.raises(ClientError) as refused:
+        publisher.publish(topic="t", payload=b"x", retain=True)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert "iot:RetainPublish" in str(refused.value)
+    allow("Second", "iot:Publish", "iot:RetainPublish")
+    publisher.publish(topic="t", payload=b"x", retain=True)

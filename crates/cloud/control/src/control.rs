@@ -102,6 +102,8 @@ pub struct RequestedAction {
     pub action: String,
     /// The resource's ARN, or `*`.
     pub resource: String,
+    /// A second action that must be allowed on the same resource (`iot:RetainPublish`).
+    pub also: Option<&'static str>,
 }
 
 /// The control plane. Clones share one state.
@@ -234,9 +236,12 @@ impl Control {
             _ => return None,
         };
         let matched = routes::find(table, &call)?;
+        // A flag that is no flag is refused by the operation itself.
+        let retains = matched.name == "Publish" && call.flag("retain").unwrap_or(false);
         Some(RequestedAction {
             action: format!("{prefix}:{}", matched.name),
             resource: matched.resource,
+            also: retains.then_some("iot:RetainPublish"),
         })
     }
 

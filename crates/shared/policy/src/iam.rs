@@ -109,7 +109,8 @@ impl Principals {
                 _ if name == "*" => true,
                 Principal::Aws { account, arn } => {
                     name == arn
-                        || is_session_of(arn, name)
+                        // `NotPrincipal` exempts exactly whom it names, sessions too.
+                        || !self.negated && is_session_of(arn, name)
                         || name == account
                         || name
                             .strip_suffix(":root")

@@ -336,6 +336,10 @@ fn a_role_that_is_named_means_its_sessions() {
         );
         let denied = format!("{},{}", say("Allow", "*"), say("Deny", named));
         assert_eq!(decide(denied), !is_meant, "{named} denies {caller}");
+        // Who exempts a role does not exempt its sessions: they are named, too, or denied.
+        let others = say("Deny", named).replace("Principal", "NotPrincipal");
+        let exempt = decide(format!("{},{others}", say("Allow", "*")));
+        assert_eq!(exempt, named == caller, "{named} exempts {caller}");
     };
     let session = "arn:aws:sts::1:assumed-role/Build/s1";
     check("arn:aws:iam::1:role/Build", session, true);

@@ -6,6 +6,7 @@ use super::service::Service;
 use super::{CallContext, Inner};
 use crate::audit::Entry;
 use sward_aws_wire::api::{ApiError, ApiRequest, ApiResponse, Caller};
+use sward_control::RequestedAction;
 use sward_control::identity::Rights;
 use sward_diagnosis::{Diagnose as _, Kind};
 use sward_net::http::{Body, HttpError, IncomingRequest, Response};
@@ -49,7 +50,7 @@ impl Inner {
         };
         let operation = action.map_or_else(
             || format!("{} {}", call.head.method, call.head.path),
-            |(action, resource)| format!("{action} {resource}"),
+            |asked| format!("{} {}", asked.action, asked.resource),
         );
         let (response, error) = match result {
             Ok(answer) => (render::answer(answer), None),
@@ -71,16 +72,18 @@ impl Inner {
         service: Service,
         caller: &Caller,
         request: &ApiRequest,
-    ) -> Option<(String, String)> {
+    ) -> Option<RequestedAction> {
         match service {
-            Service::Iam | Service::Sts => {
-                self.identity.action_of(service.label(), caller, request)
-            }
-            Service::S3 | Service::Unknown => None,
-            _ => self
-                .control
+            Service::Iam | Service::Sts => self
+                .identity
                 .action_of(service.label(), caller, request)
-                .map(|asked| (asked.action, asked.resource)),
+                .map(|(action, resource)| RequestedAction {
+                    action,
+                    resource,
+                    also: None,
+                }),
+            Service::S3 | Service::Unknown => None,
+            _ => self.control.action_of(service.label(), caller, request),
         }
     }
 
@@ -91,18 +94,21 @@ impl Inner {
         call: &CallContext<'_>,
         caller: &Caller,
         rights: &Rights,
-        action: Option<&(String, String)>,
+        asked: Option<&RequestedAction>,
     ) -> Result<(), Refused> {
-        match action {
-            // Everybody may ask who they are.
-            Some((action, _)) if action == "sts:GetCallerIdentity" => Ok(()),
-            Some((action, resource)) => {
-                let context = context_of(call, caller);
-                let asked = (action.as_str(), resource.as_str());
-                allow(&self.identity, service, rights, &context, asked).await
-            }
-            None => Ok(()),
+        let Some(asked) = asked else {
+            return Ok(());
+        };
+        // Everybody may ask who they are.
+        if asked.action == "sts:GetCallerIdentity" {
+            return Ok(());
         }
+        let context = context_of(call, caller);
+        for action in std::iter::once(asked.action.as_str()).chain(asked.also) {
+            let asked = (action, asked.resource.as_str());
+            allow(&self.identity, service, rights, &context, asked).await?;
+        }
+        Ok(())
     }
 
     async fn dispatch(
