@@ -13,7 +13,7 @@ use sward_net::http::{Body, Client, HttpError, empty};
 pub struct Artifacts {
     data_plane: DataPlane,
     s3: S3,
-    /// For pre-signed URLs: trusts public roots and the root CA, shows no certificate.
+    /// For pre-signed URLs: trusts the root CA file alone, shows no certificate.
     plain: Client,
 }
 
